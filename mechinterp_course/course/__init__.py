@@ -1,0 +1,1 @@
+"""What builds, verifies and grades the notebooks. Learners never import it."""

@@ -1,0 +1,1 @@
+"""What lessons compute with. Knows nothing of courses, notebooks or grades."""
