@@ -23,9 +23,7 @@ __all__ = ["__version__", *_TOOLS]
 
 def __getattr__(name: str):
     if name not in _TOOLS:
-        raise AttributeError(
-            f"mechinterp_course has no {name!r}. A notebook can import: {', '.join(_TOOLS)}."
-        )
+        raise AttributeError(f"mechinterp_course has no {name!r}. A notebook can import: {', '.join(_TOOLS)}.")
     return getattr(import_module(f"mechinterp_course.tutor.{_TOOLS[name]}"), name)
 
 

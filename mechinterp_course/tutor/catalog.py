@@ -197,9 +197,7 @@ class Course:
             if wanted in (lesson.number, lesson.slug, lesson.stem, lesson.id):
                 return lesson
         if wanted in self.map:
-            raise CourseError(
-                f"Lesson {wanted} ({self.map[wanted]}) is not built yet.", f"There are: {self._built()}."
-            )
+            raise CourseError(f"Lesson {wanted} ({self.map[wanted]}) is not built yet.", f"There are: {self._built()}.")
         raise unknown(
             "lesson",
             name,
@@ -293,9 +291,7 @@ def parse_cells(text: str) -> tuple[Cell, ...]:
 @cache
 def _course(root: Path) -> Course:
     if not (root / "course.toml").is_file():
-        raise CourseError(
-            f"There is no course in {root} (no course.toml).", "Is the package installed completely?"
-        )
+        raise CourseError(f"There is no course in {root} (no course.toml).", "Is the package installed completely?")
     data = _read_toml(root / "course.toml")
     lessons = []
     for entry in data["lesson"]:
@@ -351,9 +347,7 @@ def _read_exercise(lesson: Lesson, cells: list[Cell]) -> Exercise:
     if len(answers) != 1 or cells[answers[0]].marks["answer"] != name:
         raise CourseError(f'{where}: the exercise {name} needs one cell marked answer="{name}".')
     at = answers[0]
-    return Exercise(
-        _read_card(cells[0], where), lesson.id, tuple(cells[1:at]), cells[at], tuple(cells[at + 1 :])
-    )
+    return Exercise(_read_card(cells[0], where), lesson.id, tuple(cells[1:at]), cells[at], tuple(cells[at + 1 :]))
 
 
 def _read_card(cell: Cell, where: str) -> Card:

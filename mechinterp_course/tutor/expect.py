@@ -35,9 +35,7 @@ def dtype(got: torch.Tensor, want: torch.dtype, what: str = "the result") -> Non
         raise Miss(f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold {_type_name(want)}.")
 
 
-def close(
-    got, want, what: str = "the result", *, atol: float = 1e-5, rtol: float = 1e-4, because: str = ""
-) -> None:
+def close(got, want, what: str = "the result", *, atol: float = 1e-5, rtol: float = 1e-4, because: str = "") -> None:
     """Expect numbers equal to `want` up to rounding: |got - want| <= atol + rtol |want|, entry by entry.
 
     Tells the first wrong position, both values there, and how many entries are wrong. `because` says why the right value is right.
@@ -182,22 +180,16 @@ def _pair(got, want, what: str) -> tuple[torch.Tensor, torch.Tensor]:
     tensor(got, what)
     shape(got, tuple(want.shape), what)
     if got.device != want.device:
-        raise Miss(
-            f"{_cap(what)} is on the device {got.device}; it should be on {want.device}, like the input."
-        )
+        raise Miss(f"{_cap(what)} is on the device {got.device}; it should be on {want.device}, like the input.")
     if want.is_floating_point() and not got.is_floating_point():
-        raise Miss(
-            f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold decimal numbers, like the input."
-        )
+        raise Miss(f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold decimal numbers, like the input.")
     if got.is_complex() and not want.is_complex():
         raise Miss(f"{_cap(what)} holds complex numbers; it should hold real ones.")
     got = got.detach()
     wide = torch.float64 if want.is_floating_point() else want.dtype
     if want.dtype == torch.bool or got.dtype == torch.bool:
         if got.dtype != want.dtype:
-            raise Miss(
-                f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold {_type_name(want.dtype)}."
-            )
+            raise Miss(f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold {_type_name(want.dtype)}.")
         return got, want
     return got.to(wide), want.detach().to(wide)
 

@@ -92,9 +92,7 @@ class Guarded:
         if self.last is None:
             return ""
         names = _parameter_names(self.answer)
-        parts = [
-            f"{names[i] if i < len(names) else '…'} = {_brief(arg)}" for i, arg in enumerate(self.last.args)
-        ]
+        parts = [f"{names[i] if i < len(names) else '…'} = {_brief(arg)}" for i, arg in enumerate(self.last.args)]
         parts += [f"{key} = {_brief(value)}" for key, value in self.last.kwargs.items()]
         return f"{self.name}({', '.join(parts)})"
 
@@ -149,11 +147,7 @@ def _brief(value) -> str:
         return "a generator"
     if isinstance(value, dict):
         return f"a dict of {len(value)}"
-    text = (
-        repr(value)
-        if isinstance(value, (str, int, float, bool, list, tuple, type(None)))
-        else type(value).__name__
-    )
+    text = repr(value) if isinstance(value, (str, int, float, bool, list, tuple, type(None))) else type(value).__name__
     return (
         text
         if len(text) <= 40
@@ -168,9 +162,7 @@ def _own_frames(error: BaseException) -> list[tuple]:
     frames = []
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
-        library = (
-            "site-packages" in file or "dist-packages" in file or "/lib/python3" in file or "\\Lib\\" in file
-        )
+        library = "site-packages" in file or "dist-packages" in file or "/lib/python3" in file or "\\Lib\\" in file
         ours = file.startswith(_PACKAGE) and "/content/" not in file.replace("\\", "/")
         if not library and not ours:
             frames.append((frame, line))

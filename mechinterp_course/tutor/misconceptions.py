@@ -16,9 +16,7 @@ from .guard import Call, copied
 BUDGET_SECONDS = 1.0
 
 
-def diagnose(
-    calls: Sequence[Call], wrong_answers: Sequence[WrongAnswer], right: Callable
-) -> WrongAnswer | None:
+def diagnose(calls: Sequence[Call], wrong_answers: Sequence[WrongAnswer], right: Callable) -> WrongAnswer | None:
     """Return the one wrong answer that behaves like the recorded calls, or None."""
     slow = sum(call.seconds for call in calls) * (len(wrong_answers) + 1) > BUDGET_SECONDS
     if not calls or slow:

@@ -105,15 +105,11 @@ def examine(name: str, answer: object, *, seed: int | None = None) -> Verdict:
     card = book.exercise(name).card
     checked = book.checks(book.lesson_of(name)).get(name)
     if checked is None or not checked.checks:
-        return Verdict(
-            name, 0, 1, told=f"The exercise {name} has no checks.", crashed="no checks", step="report this"
-        )
+        return Verdict(name, 0, 1, told=f"The exercise {name} has no checks.", crashed="no checks", step="report this")
     refused = _not_a_function(name, answer)
     todo = [c for c in checked.checks if seed is not None or not c.hidden]
     if refused:
-        return Verdict(
-            name, 0, len(todo), told=refused, step=f'check("{name}", {name})', hidden=seed is not None
-        )
+        return Verdict(name, 0, len(todo), told=refused, step=f'check("{name}", {name})', hidden=seed is not None)
     with own_random_state():
         verdict = _run_checks(card, answer, todo, VISIBLE_SEED if seed is None else seed)
         verdict = replace(verdict, hidden=seed is not None)
