@@ -1,0 +1,89 @@
+"""What all tests share: no network beyond loopback, one thread, nothing of the person's own environment, a tiny course."""
+
+import os
+import shutil
+import socket
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the tests share their cores
+
+import pytest
+
+from mechinterp_course.tutor import catalog, reference
+
+TINY_COURSE = Path(__file__).parent / "tiny_course"
+OWN_VARIABLES = ("MECHINTERP_WORKSPACE", "MECHINTERP_CONTENT", "MECHINTERP_NOTEBOOKS", "NBGRADER_EXECUTION")
+
+
+class ReachedOut(AssertionError):
+    """A test tried to reach beyond this machine."""
+
+
+def _is_local(host: object) -> bool:
+    if host in (None, "", "localhost", "localhost.localdomain", socket.gethostname()):
+        return True
+    try:
+        return ip_address(str(host).split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _allow_loopback_only(event: str, args: tuple) -> None:
+    """An audit hook sees every connection and name look-up of this process, whichever library makes it."""
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = args[1]
+        local = not isinstance(address, tuple) or _is_local(address[0])  # a Unix socket's address is a path
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        address = args[0]
+        local = _is_local(address.decode() if isinstance(address, bytes) else address)
+    else:
+        return
+    if not local:
+        raise ReachedOut(f"A test tried to reach {address}. Tests, like lessons, stay on this machine.")
+
+
+sys.addaudithook(_allow_loopback_only)
+
+
+def clear_catalog_caches() -> None:
+    """Forget every course that was read, so that changed files are read again."""
+    for cached in (catalog._course, catalog._load_checks, reference._solved):
+        cached.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """Keep the person's own workspace and settings out of the tests."""
+    for name in OWN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def fresh_catalog():
+    """Forget every course that was read, before the test and after it."""
+    clear_catalog_caches()
+    yield
+    clear_catalog_caches()
+
+
+@pytest.fixture
+def tiny_course(tmp_path, monkeypatch, fresh_catalog):
+    """A course of two small lessons, in a copy that the test may change; `catalog.course()` gives it.
+
+    After a change, call `clear_catalog_caches()` (in this file) and `catalog.course()` again.
+    """
+    shutil.copytree(TINY_COURSE, tmp_path / "content")
+    monkeypatch.setenv("MECHINTERP_CONTENT", str(tmp_path / "content"))
+    return catalog.course()
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty workspace, and the current folder in it."""
+    folder = tmp_path / "workspace"
+    (folder / ".mechinterp").mkdir(parents=True)
+    (folder / "exercises").mkdir()
+    monkeypatch.chdir(folder / "exercises")
+    return folder
