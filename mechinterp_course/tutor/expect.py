@@ -5,6 +5,7 @@ what the answer gave, where it first differs, and what is right. Imports torch o
 """
 
 import math
+import re
 from numbers import Number
 
 import torch
@@ -19,20 +20,25 @@ def shape(got: torch.Tensor, want: tuple[int, ...], what: str = "the result", ax
     tensor(got, what)
     if tuple(got.shape) != tuple(want):
         named = f" ({axes.replace(' ', ' × ')})" if axes else ""
-        raise Miss(f"{_cap(what)} has shape {show_shape(got.shape)}; it should be {show_shape(want)}{named}.")
+        has = "have" if _plural(what) else "has"
+        raise Miss(
+            f"{_cap(what)} {has} shape {show_shape(got.shape)}; {_they(what)} should be {show_shape(want)}{named}."
+        )
 
 
 def tensor(got: object, what: str = "the result") -> None:
     """Expect a tensor, whatever its shape."""
+    if type(got).__name__ == "ndarray":
+        raise _unlike(what, "a numpy array", "a torch tensor, like the input")
     if not isinstance(got, torch.Tensor):
-        raise Miss(f"{_cap(what)} is {describe(got)}; it should be a torch tensor.")
+        raise _unlike(what, describe(got), "a torch tensor")
 
 
 def dtype(got: torch.Tensor, want: torch.dtype, what: str = "the result") -> None:
     """Expect a tensor of this element type."""
     tensor(got, what)
     if got.dtype != want:
-        raise Miss(f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold {_type_name(want)}.")
+        raise _holds(what, _type_name(got.dtype), _type_name(want))
 
 
 def close(got, want, what: str = "the result", *, atol: float = 1e-5, rtol: float = 1e-4, because: str = "") -> None:
@@ -42,6 +48,7 @@ def close(got, want, what: str = "the result", *, atol: float = 1e-5, rtol: floa
     """
     got, want = _pair(got, want, what)
     finite(got, what, like=want)
+    got, want = _widened(got, want)
     wrong = ~torch.isclose(got, want, atol=atol, rtol=rtol, equal_nan=True)
     if wrong.any():
         raise Miss(_first_difference(got, want, wrong, what, because))
@@ -51,13 +58,16 @@ def equal(got, want, what: str = "the result", *, because: str = "") -> None:
     """Expect exactly this value: whole numbers, booleans, strings, lists, or tensors of them."""
     if isinstance(want, torch.Tensor):
         got, want = _pair(got, want, what)
+        if got.is_floating_point() and not want.is_floating_point() and want.ndim:
+            raise _holds(what, _type_name(got.dtype), f"whole numbers ({_type_name(want.dtype)})")
+        got, want = _widened(got, want)
         wrong = got != want
         if wrong.any():
             raise Miss(_first_difference(got, want, wrong, what, because))
     elif type(got) is torch.Tensor and got.ndim == 0 and isinstance(want, Number):
         equal(got.item(), want, what, because=because)
-    elif got != want:
-        raise Miss(f"{_cap(what)} is {describe(got)}; it should be {describe(want)}.{_reason(because)}")
+    elif isinstance(got, torch.Tensor) or type(got).__name__ == "ndarray" or got != want:
+        raise _unlike(what, describe(got), describe(want), because)
 
 
 def true(condition, says: str) -> None:
@@ -68,13 +78,12 @@ def true(condition, says: str) -> None:
 
 def number(got, what: str = "the result") -> float:
     """Expect one finite number (a Python number or a tensor with one entry) and return it as a float."""
-    if isinstance(got, torch.Tensor) and got.numel() != 1:
-        raise Miss(f"{_cap(what)} is {describe(got)}; it should be a single number.")
-    if not isinstance(got, (Number, torch.Tensor)) and not hasattr(got, "item"):
-        raise Miss(f"{_cap(what)} is {describe(got)}; it should be a single number.")
+    is_number = isinstance(got, Number) or hasattr(got, "item")
+    if not is_number or math.prod(getattr(got, "shape", ())) != 1 or isinstance(got, complex):
+        raise _unlike(what, describe(got), "a single number")
     value = float(got)
     if not math.isfinite(value):
-        raise Miss(f"{_cap(what)} is {value}; it should be a finite number.")
+        raise _unlike(what, str(value), "a finite number")
     return value
 
 
@@ -82,9 +91,8 @@ def between(got, low: float, high: float, what: str = "the result", *, because: 
     """Expect one number in [low, high]."""
     value = number(got, what)
     if not low <= value <= high:
-        raise Miss(
-            f"{_cap(what)} is {show(value)}; it should lie between {show(low)} and {show(high)}.{_reason(because)}"
-        )
+        should = f"it should lie between {show(low)} and {show(high)}"
+        raise Miss(f"{_cap(what)} {_be(what)} {show(value)}; {should}.{_reason(because)}")
 
 
 def finite(got: torch.Tensor, what: str = "the result", like: torch.Tensor | None = None) -> None:
@@ -103,7 +111,8 @@ def finite(got: torch.Tensor, what: str = "the result", like: torch.Tensor | Non
             if torch.isnan(got[at])
             else " Infinity comes from a division by 0, log 0, or exp of a large number."
         )
-        raise Miss(f"{_cap(what)} is {kind} at {show_index(at)}, {_count(bad)}.{hint}")
+        where = f" at {show_index(at)}, {_count(bad)}" if at else ""
+        raise Miss(f"{_cap(what)} {_be(what)} {kind}{where}.{hint}")
 
 
 # --- how values are shown -------------------------------------------------------------------------------------------
@@ -138,6 +147,8 @@ def picture(values: torch.Tensor, most: int = 5) -> str:
     if values.ndim == 1:
         shown = " ".join(show(v) for v in values[:most].tolist())
         return f"[{shown}{' …' if len(values) > most else ''}]"
+    if not values.numel():
+        return "no numbers"
     flat = values.reshape(-1, values.shape[-1])
     rows = " ".join(picture(row, most=4) for row in flat[:3])
     return f"{rows}{' …' if len(flat) > 3 else ''}"
@@ -169,38 +180,40 @@ def show_index(at: tuple[int, ...]) -> str:
 
 def _pair(got, want, what: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return both as detached tensors of one type on the CPU, after expecting a tensor of the right shape and kind."""
-    if type(got).__name__ == "ndarray":
-        raise Miss(f"{_cap(what)} is a numpy array; it should be a torch tensor, like the input.")
     is_number = isinstance(want, (bool, Number)) or (isinstance(want, torch.Tensor) and want.ndim == 0)
     want = torch.as_tensor(want)
     if is_number and (isinstance(got, Number) or hasattr(got, "item")):
         if isinstance(got, torch.Tensor) and got.numel() != 1:
-            raise Miss(f"{_cap(what)} is {describe(got)}; it should be a single number.")
-        got = got.reshape(()) if isinstance(got, torch.Tensor) else torch.as_tensor(float(got))
+            raise _unlike(what, describe(got), "a single number")
+        got = got.reshape(()) if isinstance(got, torch.Tensor) else torch.as_tensor(got)
     tensor(got, what)
     shape(got, tuple(want.shape), what)
     if got.device != want.device:
-        raise Miss(f"{_cap(what)} is on the device {got.device}; it should be on {want.device}, like the input.")
-    if want.is_floating_point() and not got.is_floating_point():
-        raise Miss(f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold decimal numbers, like the input.")
+        raise _unlike(what, f"on the device {got.device}", f"on {want.device}, like the input")
     if got.is_complex() and not want.is_complex():
-        raise Miss(f"{_cap(what)} holds complex numbers; it should hold real ones.")
-    got = got.detach()
-    wide = torch.float64 if want.is_floating_point() else want.dtype
-    if want.dtype == torch.bool or got.dtype == torch.bool:
-        if got.dtype != want.dtype:
-            raise Miss(f"{_cap(what)} holds {_type_name(got.dtype)}; it should hold {_type_name(want.dtype)}.")
-        return got, want
-    return got.to(wide), want.detach().to(wide)
+        raise _holds(what, "complex numbers", "real ones")
+    if got.dtype != want.dtype and torch.bool in (got.dtype, want.dtype):
+        raise _holds(what, _type_name(got.dtype), _type_name(want.dtype))
+    if want.is_floating_point() and want.ndim and not (got.is_floating_point() or got.is_complex()):
+        raise _holds(what, _type_name(got.dtype), "decimal numbers, like the input")
+    return got.detach(), want.detach()
+
+
+def _widened(got: torch.Tensor, want: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both in one type that loses nothing: 0.7 must not become 0 because the right answer is a whole number."""
+    wide = torch.promote_types(got.dtype, want.dtype)
+    wide = torch.float64 if wide.is_floating_point else wide
+    return got.to(wide), want.to(wide)
 
 
 def _first_difference(got, want, wrong, what: str, because: str) -> str:
+    at = _first(wrong) if wrong.ndim else ()
+    yours, right = _show_apart(got[at].item(), want[at].item())
     if got.ndim == 0:
-        return f"{_cap(what)} is {show(got.item())}; it should be {show(want.item())}.{_reason(because)}"
-    at = _first(wrong)
+        return f"{_cap(what)} {_be(what)} {yours}; {_they(what)} should be {right}.{_reason(because)}"
     return (
-        f"{_cap(what)} is wrong at {_count(wrong)}, first at {show_index(at)}: "
-        f"yours {show(got[at].item())}, right {show(want[at].item())}.{_reason(because)}\n"
+        f"{_cap(what)} {_be(what)} wrong at {_count(wrong)}, first at {show_index(at)}: "
+        f"yours {yours}, right {right}.{_reason(because)}\n"
         f"Yours: {picture(got)}   Right: {picture(want)}"
     )
 
@@ -212,6 +225,36 @@ def _first(mask: torch.Tensor) -> tuple[int, ...]:
 def _count(mask: torch.Tensor) -> str:
     bad, all_ = int(mask.sum()), mask.numel()
     return f"{bad} of {all_} places"
+
+
+def _show_apart(a, b) -> tuple[str, str]:
+    """Return both numbers with as many digits as it takes to tell them apart."""
+    if show(a) != show(b):
+        return show(a), show(b)
+    digits = next((n for n in range(4, 17) if f"{a:.{n}g}" != f"{b:.{n}g}"), 17)
+    return f"{a:.{digits}g}", f"{b:.{digits}g}"
+
+
+def _unlike(what: str, got: str, want: str, because: str = "") -> Miss:
+    return Miss(f"{_cap(what)} {_be(what)} {got}; {_they(what)} should be {want}.{_reason(because)}")
+
+
+def _holds(what: str, got: str, want: str) -> Miss:
+    return Miss(f"{_cap(what)} {'hold' if _plural(what) else 'holds'} {got}; {_they(what)} should hold {want}.")
+
+
+def _be(what: str) -> str:
+    return "are" if _plural(what) else "is"
+
+
+def _they(what: str) -> str:
+    return "they" if _plural(what) else "it"
+
+
+def _plural(what: str) -> bool:
+    """Whether a phrase such as "the losses of the second copy" speaks of many: by the last word of its head."""
+    head = re.split(r" (?:of|on|at|in|for|after|with|from|when|by|to|over) |[,(:]", what)[0].split()
+    return bool(head) and bool(re.search(r"[^suia']s$", head[-1]))
 
 
 def _reason(because: str) -> str:

@@ -49,8 +49,10 @@ class Guarded:
     answer: Callable
     calls: list[Call] = field(default_factory=list)
     last: Call | None = None  # the call under way or just made, for the message
+    attempts: int = 0  # calls begun; `calls` holds those that returned something and changed no input
 
     def __call__(self, *args, **kwargs):
+        self.attempts += 1
         self.last = Call(copied(args), copied(kwargs))
         given, named = copied(args), copied(kwargs)
         started = time.perf_counter()
@@ -67,6 +69,8 @@ class Guarded:
         try:
             return self.answer(*args, **kwargs)
         except NotImplementedError as error:
+            if not _is_starter_line(error):  # torch raises it too, for an operation that a type does not have
+                raise Raised(_explain(self.name, error)) from error
             raise Unsolved(_function_of(error)) from error
         except (Exception, SystemExit) as error:
             raise Raised(_explain(self.name, error)) from error
@@ -75,8 +79,9 @@ class Guarded:
         for label, old, new in self._labelled(before, after):
             at = _changed(old, new)
             if at is not None:
+                place = f" (at {show_index(at)})" if at else ""
                 raise Miss(
-                    f"{self.name} changed its input {label} (at {show_index(at)}). Whoever calls it may still need the old "
+                    f"{self.name} changed its input {label}{place}. Whoever calls it may still need the old "
                     "values: make a new tensor, or copy first with .clone()."
                 )
 
@@ -166,7 +171,15 @@ def _own_frames(error: BaseException) -> list[tuple]:
         ours = file.startswith(_PACKAGE) and "/content/" not in file.replace("\\", "/")
         if not library and not ours:
             frames.append((frame, line))
-    return frames
+    # A function that a check passed in may have raised: then the line that called it is the learner's.
+    return [f for f in frames if not f[0].f_code.co_filename.endswith("checks.py")] or frames
+
+
+def _is_starter_line(error: NotImplementedError) -> bool:
+    """Whether the error comes from the line `raise NotImplementedError()` of a starter."""
+    frames = _own_frames(error)
+    source = linecache.getline(frames[-1][0].f_code.co_filename, frames[-1][1]).strip() if frames else ""
+    return source.startswith("raise NotImplementedError") if source else not str(error)
 
 
 def _function_of(error: BaseException) -> str:
@@ -187,7 +200,8 @@ def _explain(name: str, error: BaseException) -> str:
     said = f"{name} stopped with {kind}: {message}" if message else f"{name} stopped with {kind}."
     if not source:
         return said
-    return f"{said}\nYour line: {source}{_shapes_on(source, frame.f_locals)}"
+    source_shown = source if len(source) <= 120 else source[:117] + "..."
+    return f"{said}\nYour line: {source_shown}{_shapes_on(source, frame.f_locals)}"
 
 
 def _shapes_on(source: str, variables: dict) -> str:

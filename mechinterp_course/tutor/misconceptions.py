@@ -61,8 +61,8 @@ def _behaves_like(answer: Callable, calls: Sequence[Call], deadline: float) -> b
             return False
         try:
             result = answer(*copied(call.args), **copied(call.kwargs))
-        except Exception:  # a wrong answer may not fit an input that the learner's answer took
-            return False
-        if not same(result, call.result):
+            if not same(result, call.result):
+                return False
+        except Exception:  # a wrong answer may not fit an input that the learner's answer took, nor results each other
             return False
     return True

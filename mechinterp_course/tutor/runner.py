@@ -56,7 +56,7 @@ class Verdict:
         if self.called:
             lines.append(f"Called: {self.called}")
         # Six lines at the most: where the mistake has a name, the picture of the numbers goes.
-        lines += self.told.splitlines()[: 1 if self.mistake else 3]
+        lines += self.told.splitlines()[: 1 if self.mistake else 2]
         if self.title:
             lines.append(f"A right answer: {self.title}.")
         if self.mistake:
@@ -125,35 +125,37 @@ def own_random_state():
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy else None
-    threads_grad = torch.is_grad_enabled()
+    grad_enabled = torch.is_grad_enabled()
     try:
         with torch.random.fork_rng(devices=[]), contextlib.redirect_stderr(sys.stdout):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # the CPU's alone: a GPU's state is the learner's too
             random.seed(0)
             if numpy:
                 numpy.random.seed(0)
             torch.set_grad_enabled(True)
             yield
     finally:
-        torch.set_grad_enabled(threads_grad)
+        torch.set_grad_enabled(grad_enabled)
         random.setstate(python_state)
         if numpy:
             numpy.random.set_state(numpy_state)
 
 
 def _run_checks(card: Card, answer: Callable, todo: list[Check], seed: int) -> Verdict:
-    held, first, calls = 0, None, []
+    held, first, calls, complete = 0, None, [], True
     for one in todo:
         guarded = Guarded(card.name, answer)
         trouble = _run_check(card, one, guarded, Draw(seed, card.name, one.title))
         calls += guarded.calls
+        complete &= guarded.attempts == len(guarded.calls)
         if trouble is None:
             held += 1
         elif first is None:
             first = trouble
             if first.get("stop"):
                 break
-    verdict = Verdict(card.name, held, len(todo), look=card.look, calls=tuple(calls))
+    # An answer that stops on one input does not behave like a wrong answer that returns something there: name no mistake.
+    verdict = Verdict(card.name, held, len(todo), look=card.look, calls=tuple(calls) if complete else ())
     if first is None:
         return verdict
     return replace(verdict, **{key: value for key, value in first.items() if key != "stop"})
@@ -203,7 +205,7 @@ def _advised(verdict: Verdict, card: Card, answer: Callable, checked: Checked) -
     if broken:
         return replace(
             verdict,
-            told=f"{verdict.told}\n{card.name} calls {broken}, and {broken} does not pass its own check.",
+            told=f"{verdict.told.splitlines()[0]}\n{card.name} calls {broken}, and {broken} does not pass its own check.",
             step=f'mend {broken} first: check("{broken}", {broken})',
         )
     mistake = diagnose(verdict.calls, checked.wrong_answers, reference(card.name))
