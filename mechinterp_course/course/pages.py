@@ -1,0 +1,123 @@
+"""The parts of a notebook that nobody writes: navigation, cards, stopping points, the table of contents, the glossary.
+
+Imports the catalogue and the notebook's own words; nothing of nbgrader.
+"""
+
+from ..tutor.catalog import Card, Course, Lesson, read_cells
+from .markup import HOME, anchor, lab_path, lesson_path, relative, resolve
+from .notebook import Ids, new_cell
+
+CONTENTS = "[[contents]]"  # where home.py wants the table of lessons
+
+
+def navigation(course: Course, lesson: Lesson, here: str, kind: str) -> tuple[str, str]:
+    """Return the line above and the line below a notebook: previous, contents, next."""
+    before, after = course.neighbours(lesson)
+    reading = (f"Lesson {lesson.number}: {lesson.title}", lesson_path(lesson))
+    lab = (f"Lab {lesson.number}: {lesson.title}", lab_path(lesson))
+    if kind == "lesson":
+        previous, following = (_lab_of(before) if before else None), lab
+        about = f"Lesson {lesson.number} · reading · about {_minutes(lesson.minutes)}"
+    else:
+        previous, following = reading, (_lesson_of(after) if after else None)
+        lab_minutes = sum(exercise.card.minutes for exercise in lesson.exercises)
+        about = f"Lesson {lesson.number} · lab · about {_minutes(lab_minutes)}"
+    if kind == "solution":
+        about = f"Lesson {lesson.number} · the course's answers to [the lab]({relative(lab[1], here)})"
+    parts = [f"[← {previous[0]}]({relative(previous[1], here)})"] if previous else []
+    parts.append(f"[Contents]({relative(HOME, here)})")
+    parts += [f"[{following[0]} →]({relative(following[1], here)})"] if following else []
+    line = " &nbsp;·&nbsp; ".join(parts)
+    return f"{line}\n\n{about}", f"---\n\n{line}"
+
+
+def card_text(card: Card, number: int, with_hint: bool = True) -> str:
+    """Return an exercise's card as it stands in the notebook."""
+    facts = [
+        f"difficulty {card.difficulty}/5",
+        f"importance {card.importance}/5",
+        f"about {_minutes(card.minutes)}",
+        _count(card.points, "point"),
+    ]
+    if card.uses:
+        facts.append("uses " + ", ".join(f"`{name}`" for name in card.uses))
+    lines = [f"## Exercise {number}: {card.title}", card.purpose, " · ".join(facts)]
+    if with_hint:
+        lines.append(f'Stuck? Run `hint("{card.name}")` in a new cell.')
+    return "\n\n".join(line for line in lines if line)
+
+
+def sitting_text(lesson: Lesson, number: int) -> str:
+    """Return the cell that opens a part of a lab; from the second part on it is a place to stop."""
+    sitting = lesson.sittings[number]
+    name = sitting.name[0].upper() + sitting.name[1:]
+    size = f"{_count(len(sitting.exercises), 'exercise')}, about {_minutes(sitting.minutes)}."
+    last = lesson.sittings[-1].name
+    if lesson.sittings[number - 1].exercises:
+        done = lesson.sittings[number - 1].name
+        return (
+            f"# {name}\n\n**A good place to stop.** {done[0].upper() + done[1:]} ends here. Save the notebook; "
+            f"when you are back, `mechinterp` opens it again, and this cell is where you go on.\n\n{name}: {size}"
+        )
+    return f"# {name}\n\nThis lab has more than an hour's work: it is cut into parts, up to {last}.\n\n{name}: {size}"
+
+
+def home_cells(course: Course) -> list:
+    """Return the cells of the home notebook: `content/home.py`, with the table of lessons where it asks for it."""
+    written = read_cells(course.root / "home.py") if (course.root / "home.py").is_file() else ()
+    table, ids, cells, placed = contents_table(course), Ids(), [], False
+    for cell in written:
+        source = cell.source
+        if cell.type == "markdown":
+            placed |= CONTENTS in source
+            source = resolve(source, course, HOME).replace(CONTENTS, table)
+        cells.append(new_cell(cell.type, source, ids.next(cell)))
+    if not written:
+        cells.append(new_cell("markdown", f"# {course.title}", "title"))
+    if not placed:
+        cells.append(new_cell("markdown", f"## Lessons\n\n{table}", "contents"))
+    return cells
+
+
+def contents_table(course: Course) -> str:
+    """Return the table of all lessons, those that are not built yet too."""
+    built = {lesson.number: lesson for lesson in course.lessons}
+    titles = course.map | {number: lesson.title for number, lesson in built.items()}
+    rows = ["| | Lesson | Lab | Minutes |", "|---|---|---|---|"]
+    for number, title in sorted(titles.items()):
+        lesson = built.get(number)
+        if lesson is None:
+            rows.append(f"| {number} | {title} | *not built yet* | |")
+            continue
+        reading = relative(lesson_path(lesson), HOME)
+        lab = relative(lab_path(lesson), HOME)
+        count = _count(len(lesson.exercises), "exercise")
+        minutes = " + ".join(str(sitting.minutes) for sitting in lesson.sittings)
+        rows.append(f"| {number} | [{title}]({reading}): {lesson.summary} | [Lab]({lab}), {count} | {minutes} |")
+    return "\n".join(rows)
+
+
+def glossary_cells(course: Course) -> list:
+    """Return the cells of the glossary: one for each term, which its heading names."""
+    opening = f"[Contents]({relative(HOME, HOME)})\n\n# Glossary\n\nEvery term of the course, in one sentence."
+    cells = [new_cell("markdown", opening, "title")]
+    for term, meaning in sorted(course.glossary.items(), key=lambda item: item[0].lower()):
+        id = f"term-{anchor(term).lower()}"
+        cells.append(new_cell("markdown", f"### {term}\n\n{resolve(meaning, course, HOME)}", id))
+    return cells
+
+
+def _lesson_of(lesson: Lesson) -> tuple[str, str]:
+    return f"Lesson {lesson.number}: {lesson.title}", lesson_path(lesson)
+
+
+def _lab_of(lesson: Lesson) -> tuple[str, str]:
+    return f"Lab {lesson.number}: {lesson.title}", lab_path(lesson)
+
+
+def _minutes(number: int) -> str:
+    return _count(number, "minute")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
