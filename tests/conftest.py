@@ -11,10 +11,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the t
 
 import pytest
 
-from mechinterp_course.tutor import catalog, reference
+from mechinterp_course.tutor import catalog, progress, reference
 
 TINY_COURSE = Path(__file__).parent / "tiny_course"
-OWN_VARIABLES = ("MECHINTERP_WORKSPACE", "MECHINTERP_CONTENT", "MECHINTERP_NOTEBOOKS", "NBGRADER_EXECUTION")
+OWN_VARIABLES = (
+    "MECHINTERP_WORKSPACE",
+    "MECHINTERP_CONTENT",
+    "MECHINTERP_NOTEBOOKS",
+    "MECHINTERP_HEADLESS",
+    "NBGRADER_EXECUTION",
+)
 
 
 class ReachedOut(AssertionError):
@@ -58,6 +64,8 @@ def own_environment(monkeypatch):
     """Keep the person's own workspace and settings out of the tests."""
     for name in OWN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(progress, "_session", [])
+    monkeypatch.setattr(progress, "_told_once", False)
 
 
 @pytest.fixture

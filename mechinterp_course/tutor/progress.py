@@ -27,6 +27,7 @@ from .catalog import Course, Lesson, Question
 MARKER = ".mechinterp"  # a folder that holds this folder is a workspace
 FILE = "progress.jsonl"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_session: list["Event"] = []  # what could not be written: it counts as long as the kernel lives
 _told_once = False  # a disk that cannot be written is mentioned once
 
 
@@ -74,24 +75,27 @@ def find_workspace(start: Path | None = None) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / MARKER).is_dir()), None)
 
 
-def record(kind: str, **data) -> Event | None:
-    """Add an event to the workspace's file and return it; do nothing and return None where there is no workspace.
+def record(kind: str, **data) -> None:
+    """Add an event to the workspace's file; where there is no workspace, nothing is written.
 
-    A disk that is full or read-only never stops a check: it is mentioned once.
+    A disk that is full or read-only never stops a check: it is mentioned once. Whoever runs a notebook in the learner's
+    place sets $MECHINTERP_HEADLESS: then only checks count, because no one saw a reveal.
     """
     global _told_once
+    if os.environ.get("MECHINTERP_HEADLESS") and kind != "check":
+        return
+    event = _new_event(kind, data)
     workspace = find_workspace()
     if workspace is None:
-        return None
-    event = _new_event(kind, data)
+        _session.append(event)
+        return
     try:
         _append(workspace / FILE, event.to_line())
     except OSError as error:
+        _session.append(event)
         if not _told_once:
             _told_once = True
             print(f"Your progress could not be saved in {workspace / FILE} ({error.strerror}). Everything else works.")
-        return None
-    return event
 
 
 def _new_event(kind: str, data: dict) -> Event:
@@ -120,15 +124,14 @@ def _append(path: Path, line: str) -> None:
 
 
 def load(workspace: Path | None = None) -> Log:
-    """Return the events of a workspace (by default the one around the current folder), in order.
+    """Return the events of a workspace (by default the one around the current folder) and of this session, in order.
 
     Every `progress*.jsonl` in it counts, so a file copied from another machine, or the copy that a synchronised folder
     makes of a conflict, needs only to lie there.
     """
     workspace = workspace or find_workspace()
-    if workspace is None:
-        return Log()
-    return merge(*sorted(Path(workspace).glob("progress*.jsonl")))
+    files = sorted(Path(workspace).glob("progress*.jsonl")) if workspace else []
+    return merge(*files, _session)
 
 
 def read(path: Path) -> Log:
