@@ -303,6 +303,15 @@ def state(events: Iterable[Event], course: Course) -> State:
     )
 
 
+def question_state(events: Iterable[Event], question: Question) -> QuestionState:
+    """Return the state of one question alone."""
+    standing = QuestionState(question.id, question.kind)
+    for event in _ordered(events):
+        if event.data.get("question") == question.id:
+            _apply_to_question(standing, question, event)
+    return standing
+
+
 def _apply_to_exercise(exercise: ExerciseState, event: Event) -> None:
     data = event.data
     if event.kind == "check":
