@@ -100,9 +100,7 @@ def read_split(split: str, stdlib: str | Path | None = None) -> list[tuple[str, 
 def sample() -> list[tuple[str, str]]:
     """(path, text) of the bundled files of the test split: Python source that no bundled model was trained on."""
     with zipfile.ZipFile(CORPUS / "sample.zip") as archive:
-        return [
-            (name, archive.read(name).decode("utf-8")) for name in archive.namelist() if name.endswith(".py")
-        ]
+        return [(name, archive.read(name).decode("utf-8")) for name in archive.namelist() if name.endswith(".py")]
 
 
 # --- how the committed files of zoo/corpus were made ---------------------------------------------------------------
@@ -125,11 +123,7 @@ def write_corpus(stdlib: str | Path | None = None, sample_bytes: int = 400_000) 
     paths = sorted(p for p in (f.relative_to(folder).as_posix() for f in folder.rglob("*.py")) if belongs(p))
     texts = {path: read_source(folder / path) for path in paths}
     CORPUS.mkdir(parents=True, exist_ok=True)
-    lines = [
-        f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n"
-        for path, text in texts.items()
-        if text.strip()
-    ]
+    lines = [f"{hashlib.sha256(text.encode()).hexdigest()}  {path}\n" for path, text in texts.items() if text.strip()]
     MANIFEST.write_bytes("".join(lines).encode())
     licence = (folder / "LICENSE.txt").read_text(encoding="utf-8")
     (CORPUS / "LICENSE-PYTHON.txt").write_bytes(licence.encode())

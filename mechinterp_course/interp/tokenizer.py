@@ -19,15 +19,19 @@ CHUNKS = r" {2,}| ?\p{L}+|\p{N}|\n+| ?_+| ?[^\s\p{L}\p{N}_]+|\s"
 
 
 class CodeTokenizer:
-    """Text to token ids and back. `encode` puts BOS first, because every code model was trained with it there."""
+    """Text to token ids and back. `encode` puts BOS first, because every code model was trained with it there.
+
+    Reads the tokenizer.json and the name of the BOS token from any Hugging Face folder.
+    """
 
     def __init__(self, folder: Path = FOLDER):
         from tokenizers import Tokenizer
 
+        settings = json.loads((Path(folder) / "tokenizer_config.json").read_text(encoding="utf-8"))
         self.backend = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
-        # A literal "<|endoftext|>" inside a text is thirteen characters, not the special token.
+        # A literal "<|endoftext|>" inside a text is read as its characters, not as the special token.
         self.backend.encode_special_tokens = True
-        self.bos_token_id = self.backend.token_to_id(BOS)
+        self.bos_token_id = self.backend.token_to_id(settings["bos_token"])
         self.d_vocab = self.backend.get_vocab_size()
 
     def ids(self, text: str) -> list[int]:

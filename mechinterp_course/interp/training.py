@@ -7,7 +7,6 @@ goes on where it was: the batch of a step depends on the seed and the step alone
 import dataclasses
 import json
 import math
-import os
 import platform
 import shutil
 import time
@@ -44,6 +43,10 @@ class Recipe:
     init_std: float = 0.02
     seed: int = 0
 
+    def numbers(self) -> dict:
+        """The recipe without its prose: two runs with equal numbers give equal weights."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ("about", "good_for")}
+
 
 RECIPES = {
     recipe.name: recipe
@@ -56,9 +59,12 @@ RECIPES = {
             d_model=192,
             n_heads=6,
             d_mlp=768,
-            steps=10_000,
+            steps=14_000,
             batch=8,
-            lr=2e-3,
+            lr=3e-3,
+            lr_end=0.05,
+            warmup=200,
+            init_std=0.05,
         )
     ]
 }
@@ -154,3 +160,196 @@ def train_step(model, optimizer, recipe: Recipe, stream, step: int) -> float:
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     optimizer.step()
     return loss.item()
+
+
+# --- a run: state, progress, folder -------------------------------------------------------------------------------
+
+
+def write_atomically(file: Path, write) -> None:
+    """Call `write(path)` on a temporary file beside `file`, then put it in place: no reader ever sees half a file."""
+    part = file.with_name(file.name + ".part")
+    write(part)
+    part.replace(file)
+
+
+class Run:
+    """A model on its way: what a saved state holds, and what goes on after an interruption."""
+
+    def __init__(self, recipe: Recipe, folder: Path):
+        import torch
+
+        self.recipe = recipe
+        self.file = folder / "training.pt"
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = new_model(recipe).to(self.device)
+        self.optimizer = new_optimizer(self.model, recipe)
+        self.step = 0
+        self.seconds = 0.0
+        self.curve: list[tuple[int, float]] = []  # (steps done, validation loss)
+
+    def save(self) -> None:
+        """Write the state; an interruption meanwhile leaves the earlier one."""
+        import torch
+
+        state = {
+            "recipe": self.recipe.numbers(),
+            "corpus": tasks.corpus_hash(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": self.curve,
+        }
+        write_atomically(self.file, lambda path: torch.save(state, path))
+
+    def resume(self) -> None:
+        """Go on from the saved state, if there is one; it must be of the same recipe and corpus."""
+        import torch
+
+        if not self.file.exists():
+            return
+        state = torch.load(self.file, map_location=self.device)
+        if state["recipe"] != self.recipe.numbers() or state["corpus"] != tasks.corpus_hash():
+            raise CourseError(
+                f"{self.file} is the state of a different run: another recipe, number of steps or corpus.",
+                "Delete that file to start afresh, or train into another folder with --out.",
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+
+
+def held_out_loss(model, texts: list[str], share: int = 1) -> dict[str, float]:
+    """Loss on whole files: windows side by side, BOS first in each, every token predicted once.
+
+    Nats per token, and bits per byte (total nats / ln 2 / bytes of text), which does not depend on the tokenizer.
+    `share=8` measures every eighth window only.
+    """
+    import torch
+
+    stream = token_stream(texts)
+    width = model.config.n_positions - 1
+    windows = torch.nn.functional.pad(stream[: len(stream) // width * width].view(-1, width), (1, 0), value=0)[::share]
+    with torch.no_grad():
+        total = sum(loss_of(model, part.to(model.device)).item() * len(part) for part in windows.split(16))
+    nats = total / len(windows)
+    bytes_per_token = sum(len(text.encode()) for text in texts) / len(stream)
+    return {"nats_per_token": nats, "bits_per_byte": nats / math.log(2) / bytes_per_token, "tokens": windows.numel()}
+
+
+def follow(run: Run, train_texts: list[str], validation_texts: list[str], progress: bool) -> None:
+    """Take the run to its last step: saves every half minute, measures now and then, can be interrupted at any moment."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    stream = token_stream(train_texts)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress) as bar:
+        line = bar.add_task(run.recipe.name, total=run.recipe.steps, completed=run.step)
+        started, saved = time.monotonic() - run.seconds, time.monotonic()
+        while run.step < run.recipe.steps:
+            loss = train_step(run.model, run.optimizer, run.recipe, stream, run.step)
+            run.step += 1
+            last = run.step == run.recipe.steps
+            bar.update(line, advance=1, description=f"{run.recipe.name}  loss {loss:.2f}")
+            if run.step % MEASURE_EVERY == 0 or last:
+                measured = held_out_loss(run.model, validation_texts, share=8)["nats_per_token"]
+                run.curve.append((run.step, round(measured, 4)))
+                bar.console.print(f"step {run.step:,}: {measured:.3f} nats per token on the validation split")
+            if time.monotonic() - saved > SAVE_EVERY or last:
+                run.seconds = time.monotonic() - started
+                run.save()
+                saved = time.monotonic()
+
+
+def write_model(model, recipe: Recipe, folder: Path) -> None:
+    """Write the Hugging Face folder: weights stored as float16 and declared as float32, so they load as float32."""
+    import torch
+    from safetensors.torch import save
+
+    # lm_head is tied to wte: Hugging Face leaves it out of the file and ties it again on loading.
+    weights = {name: p.detach().cpu().to(torch.float16).contiguous() for name, p in model.named_parameters()}
+    packed = save(weights, metadata={"format": "pt"})
+    write_atomically(folder / "model.safetensors", lambda path: path.write_bytes(packed))
+    config = model.config.to_diff_dict()
+    config |= {"architectures": ["GPT2LMHeadModel"], "dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for file in tokenizer.FILES:
+        shutil.copyfile(tokenizer.FOLDER / file, folder / file)
+
+
+def write_card(run: Run, folder: Path, texts: dict[str, list[str]]) -> dict:
+    """Measure the model as stored, rounded to float16, and write `card.json`."""
+    import torch
+
+    recipe = run.recipe
+    stored = run.model.half().float().eval()
+    card = {
+        "name": recipe.name,
+        "about": recipe.about,
+        "good_for": recipe.good_for,
+        "form": "GPT-2 (Hugging Face GPT2LMHeadModel): learned positions, LayerNorm, gelu_new, tied embeddings",
+        "parameters": sum(p.numel() for p in stored.parameters()),
+        "bytes": sum(f.stat().st_size for f in folder.iterdir() if f.name in ("model.safetensors", *tokenizer.FILES)),
+        "storage": "float16, loaded as float32",
+        "recipe": recipe.numbers(),
+        "seed": recipe.seed,
+        "corpus": {
+            "text": f"Python {tasks.PYTHON} standard library, train split by file",
+            "sha256_of_manifest": tasks.corpus_hash(),
+        },
+        "steps": run.step,
+        "tokens_seen": run.step * recipe.batch * (recipe.n_ctx - 1),
+        "loss": {s: held_out_loss(stored, texts[s], share=8 if s == "train" else 1) for s in tasks.SPLITS},
+        "validation_curve": run.curve,
+        "licence": "weights: Apache-2.0; trained on text under the PSF licence (zoo/corpus/LICENSE-PYTHON.txt)",
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("torch", "transformers", "tokenizers", "safetensors")},
+        "machine": {"device": run.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
+        "minutes": round(run.seconds / 60, 1),
+    }
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return card
+
+
+def train(
+    name: str,
+    out: str | Path | None = None,
+    stdlib: str | Path | None = None,
+    steps: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Follow the recipe `name` and return the finished Hugging Face folder, with its card.
+
+    `out` is the folder to write (by default one named after the model, where you are); `stdlib` the library folder of
+    the pinned Python; `steps` replaces the recipe's number. Run it again after Ctrl-C: it goes on where it was.
+    """
+    chosen = recipe(name)
+    if steps is not None:
+        chosen = dataclasses.replace(chosen, steps=steps)
+    texts = {split: [text for _, text in tasks.read_split(split, stdlib)] for split in tasks.SPLITS}
+    folder = Path(out) if out is not None else Path(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if finished(chosen, folder):
+        return folder
+    run = Run(chosen, folder)
+    run.resume()
+    try:
+        follow(run, texts["train"], texts["validation"], progress)
+        write_model(run.model, chosen, folder)
+        write_card(run, folder, texts)
+    except KeyboardInterrupt:
+        raise CourseError(
+            f"Stopped. What was learnt up to half a minute ago is in {run.file}.",
+            "Run the same command again to go on.",
+        ) from None
+    run.file.unlink()
+    return folder
+
+
+def finished(recipe: Recipe, folder: Path) -> bool:
+    """Whether the folder already holds what this recipe makes. The card is written last, so it says that all is there."""
+    if not (folder / "card.json").exists():
+        return False
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    same_recipe = card["recipe"] == json.loads(json.dumps(recipe.numbers()))
+    return same_recipe and card["corpus"]["sha256_of_manifest"] == tasks.corpus_hash()

@@ -1,0 +1,243 @@
+"""Models by name: what there is, what its card says, its weights, its tokenizer, and the model itself in TransformerLens.
+
+The only module of the package that imports transformer_lens, and only inside `load`. The catalogue and the cards are read
+without torch; `weights` and `config` read the files of a folder without transformers.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+from mechinterp_course.errors import CourseError, unknown
+from mechinterp_course.interp import fetch, tasks
+from mechinterp_course.interp.tokenizer import CodeTokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A line of the catalogue."""
+
+    name: str
+    good_for: str
+    kind: str  # "bundled": it came with the package; "fetched": taken once from the Python Package Index
+    bytes: int
+    where: Path | None  # None: not fetched yet
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The sizes of a model, under TransformerLens' names."""
+
+    n_layers: int
+    d_model: int
+    n_heads: int
+    d_head: int
+    d_mlp: int
+    d_vocab: int
+    n_ctx: int
+    eps: float  # what LayerNorm adds to the variance
+    act_fn: str
+
+
+def catalogue() -> list[Entry]:
+    """Every model that has a name here, from its card: the bundled ones, then those to fetch."""
+    cards = [(folder, json.loads((folder / "card.json").read_text(encoding="utf-8"))) for folder in _bundled()]
+    bundled = [Entry(card["name"], card["good_for"], "bundled", card["bytes"], folder) for folder, card in cards]
+    sources = fetch.SOURCES.values()
+    return bundled + [Entry(s.name, s.good_for, "fetched", s.stored_bytes, fetch.where(s.name)) for s in sources]
+
+
+def _bundled() -> list[Path]:
+    return [file.parent for file in sorted(tasks.ZOO.glob("*/card.json"))]
+
+
+def names() -> list[str]:
+    """The names of the models in the catalogue."""
+    return [folder.name for folder in _bundled()] + list(fetch.SOURCES)
+
+
+def folder_of(name: str | Path) -> Path | None:
+    """The folder of a named model, or of a Hugging Face model given by its path; None if `name` is neither."""
+    text = str(name)
+    if text in fetch.SOURCES:
+        if (fetched := fetch.where(text)) is None:
+            raise fetch.missing(text)
+        return fetched
+    if text in names():
+        return tasks.ZOO / text
+    path = Path(name).expanduser()
+    if (path / "config.json").is_file():
+        return path
+    if isinstance(name, Path) or path.is_dir() or text.startswith((".", "/", "~")):
+        raise CourseError(
+            f"There is no Hugging Face model in {path}: it holds no config.json.",
+            f"Give a folder with config.json and model.safetensors, or one of these names: {', '.join(names())}.",
+        )
+    return None
+
+
+def _need_folder(name: str | Path) -> Path:
+    folder = folder_of(name)
+    if folder is None:
+        raise unknown("model", str(name), names(), "mechinterp models lists them all.")
+    return folder
+
+
+def card(name: str | Path) -> dict:
+    """The model card: what the model is, how it was made, and what was measured on it."""
+    file = _need_folder(name) / "card.json"
+    if not file.is_file():
+        raise CourseError(f"The model in {file.parent} has no card.", "Only models that a recipe made have one.")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def tokenizer(name: str | Path) -> CodeTokenizer:
+    """The tokenizer of a model, without transformers or TransformerLens. All bundled code models share one."""
+    folder = _need_folder(name)
+    if not (folder / "tokenizer.json").is_file():
+        raise CourseError(f"The model in {folder} has no tokenizer.json.", "Give a folder that holds one.")
+    return CodeTokenizer(folder)
+
+
+# --- weights as plain tensors -------------------------------------------------------------------------------------
+
+
+def _gpt2_settings(folder: Path) -> dict:
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if settings.get("model_type") != "gpt2":
+        raise CourseError(
+            f"{folder.name} is of the form {settings.get('model_type')!r}; plain weights are read from GPT-2 folders only.",
+            "Use load(name) and take the weights from the bridge.",
+        )
+    return settings
+
+
+def config(name: str | Path) -> Config:
+    """The sizes of a GPT-2 model, from its config.json."""
+    settings = _gpt2_settings(_need_folder(name))
+    d_model, n_heads = settings["n_embd"], settings["n_head"]
+    return Config(
+        n_layers=settings["n_layer"],
+        d_model=d_model,
+        n_heads=n_heads,
+        d_head=d_model // n_heads,
+        d_mlp=settings.get("n_inner") or 4 * d_model,
+        d_vocab=settings["vocab_size"],
+        n_ctx=settings["n_positions"],
+        eps=settings["layer_norm_epsilon"],
+        act_fn=settings["activation_function"],
+    )
+
+
+def weights(name: str | Path) -> dict:
+    """The raw weights of a GPT-2 model as float32 tensors, under TransformerLens' names and in its shapes.
+
+    embed.W_E (d_vocab, d_model), pos_embed.W_pos (n_ctx, d_model); of each block W_Q, W_K, W_V (n_heads, d_model, d_head)
+    with b_Q, b_K, b_V (n_heads, d_head), W_O (n_heads, d_head, d_model), b_O (d_model), mlp W_in (d_model, d_mlp), b_in,
+    W_out (d_mlp, d_model), b_out; LayerNorms as .w and .b; unembed.W_U (d_model, d_vocab). There is no bias b_U.
+    """
+    from safetensors.torch import load_file
+
+    folder, sizes = _need_folder(name), config(name)
+    stored = {key.removeprefix("transformer."): t.float() for key, t in load_file(folder / "model.safetensors").items()}
+    unembed = stored.get("lm_head.weight", stored["wte.weight"])  # absent where it is tied to the embedding
+    found = {"embed.W_E": stored["wte.weight"], "pos_embed.W_pos": stored["wpe.weight"]}
+    for layer in range(sizes.n_layers):
+        own = {key.removeprefix(f"h.{layer}."): t for key, t in stored.items() if key.startswith(f"h.{layer}.")}
+        found |= {f"blocks.{layer}.{key}": tensor for key, tensor in _block(own, sizes).items()}
+    found |= {"ln_final.w": stored["ln_f.weight"], "ln_final.b": stored["ln_f.bias"]}
+    return found | {"unembed.W_U": unembed.T.contiguous()}
+
+
+def _block(own: dict, sizes: Config) -> dict:
+    """One block's tensors. Hugging Face stores these matrices as (in, out), with Q, K and V side by side."""
+    heads = (sizes.n_heads, sizes.d_head)
+    found = {"ln1.w": own["ln_1.weight"], "ln1.b": own["ln_1.bias"]}
+    matrices = own["attn.c_attn.weight"].split(sizes.d_model, dim=1)
+    biases = own["attn.c_attn.bias"].split(sizes.d_model)
+    for letter, matrix, bias in zip("QKV", matrices, biases, strict=True):
+        found[f"attn.W_{letter}"] = matrix.reshape(sizes.d_model, *heads).transpose(0, 1).contiguous()
+        found[f"attn.b_{letter}"] = bias.reshape(heads)
+    found["attn.W_O"] = own["attn.c_proj.weight"].reshape(*heads, sizes.d_model)
+    found |= {"attn.b_O": own["attn.c_proj.bias"], "ln2.w": own["ln_2.weight"], "ln2.b": own["ln_2.bias"]}
+    found |= {"mlp.W_in": own["mlp.c_fc.weight"], "mlp.b_in": own["mlp.c_fc.bias"]}
+    return found | {"mlp.W_out": own["mlp.c_proj.weight"], "mlp.b_out": own["mlp.c_proj.bias"]}
+
+
+# --- the model in TransformerLens ---------------------------------------------------------------------------------
+
+
+def load(name: str | Path, processed: bool = False, online: bool = False):
+    """The model as a TransformerLens `TransformerBridge`, in eval mode, on the CPU, in float32.
+
+    `name` is a bundled model, the path of a Hugging Face folder, or a model of the hub that TransformerLens knows.
+    Raw weights by default: logits equal Hugging Face. `processed=True` folds LayerNorm into the weights and centres them
+    (TransformerLens' compatibility mode): attributions are then exact. A hub model is fetched only with `online=True`.
+    """
+    folder = folder_of(name)
+    if folder is None:
+        _refuse_misspelt(str(name))
+    with _hub(online and folder is None):
+        bridge = _boot(str(folder or name), hub=folder is None)
+    bridge.eval()
+    if processed:
+        bridge.enable_compatibility_mode(disable_warnings=True)
+        bridge.eval()
+    return bridge
+
+
+def _refuse_misspelt(name: str) -> None:
+    """Raise for a name that looks like one of ours: it need not be looked for anywhere else."""
+    if "/" not in name and get_close_matches(name.lower(), names(), n=1, cutoff=0.7):
+        raise unknown("model", name, names(), "mechinterp models lists them all.")
+
+
+@contextlib.contextmanager
+def _hub(online: bool):
+    """Keep the hub library from the network, or let it reach out. It reads the environment once, when it is imported."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = not online
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _boot(name: str, hub: bool):
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformer_lens.tools.model_registry.registry_io import load_model_aliases, resolve_model_alias
+
+    if hub and "/" not in name and name not in load_model_aliases() and resolve_model_alias(name) is None:
+        raise unknown("model", name, names(), "mechinterp models lists them all.")
+    try:
+        with _no_progress_bar():
+            return TransformerBridge.boot_transformers(name, device="cpu")
+    except OSError as error:
+        if not hub:
+            raise CourseError(
+                f"The model in {name} cannot be read: {error}", "Save or copy the folder again."
+            ) from error
+        raise CourseError(
+            f"{name} is a model of the Hugging Face hub, and it is not on this machine.",
+            f'load("{name}", online=True) fetches it where there is a network. Bundled: {", ".join(names())}.',
+        ) from error
+
+
+@contextlib.contextmanager
+def _no_progress_bar():
+    """Hide the bar that transformers draws on stderr: a line on stderr would cost a learner the cell's points."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
