@@ -1,0 +1,36 @@
+"""A tiny random GPT-2 as a bridge: every test of a helper that needs some model, and no trained one, uses it."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A Hugging Face folder: 2 layers, 4 heads, d_model 32, 64 positions, the course's tokenizer, random weights."""
+    import shutil
+
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from mechinterp_course.interp import tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-gpt2")
+    size = {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
+    config = GPT2Config(vocab_size=tokenizer.VOCABULARY, bos_token_id=0, eos_token_id=0, initializer_range=0.3, **size)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(config)
+        for weights in model.parameters():  # biases of zero would hide a forgotten one
+            if weights.dim() == 1:
+                torch.nn.init.normal_(weights, mean=weights.mean().item(), std=0.1)
+        model.save_pretrained(folder)
+    for file in tokenizer.FILES:
+        shutil.copyfile(tokenizer.FOLDER / file, folder / file)
+    return folder
+
+
+@pytest.fixture
+def tiny(tiny_folder):
+    """A fresh bridge of the tiny model: a test may switch hooks on."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    return TransformerBridge.boot_transformers(str(tiny_folder)).eval()
