@@ -1,0 +1,99 @@
+"""What an author types, in a clone: author build, check, new, links."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import CourseError
+
+app = typer.Typer(
+    help="Write and verify lessons. For those who work in a clone of the course.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.command()
+def build() -> None:
+    """Build lessons/, exercises/ and solutions/ from the content folder."""
+    from ..course import build as building
+    from ..tutor.catalog import course
+    from .screen import console, count
+
+    changed = building.write(course(), _clone())
+    screen = console()
+    for path in changed:
+        screen.exact(f"  {path}")
+    screen.line(
+        f"✓ {count(len(changed), 'notebook')} changed." if changed else "✓ Every notebook is up to date.", "green"
+    )
+
+
+def _clone() -> Path:
+    """Return the root of the clone; an installed package has no notebooks to build."""
+    from ..tutor.catalog import notebooks_root
+
+    root = notebooks_root()
+    if root.name == "_notebooks":
+        raise CourseError(
+            "This is an installed package: there is nothing to build.",
+            "Clone the course, install it with `pip install -e .[dev]`, and run the command there.",
+        )
+    return root
+
+
+@app.command()
+def check(
+    lessons: Annotated[
+        list[str] | None, typer.Argument(metavar="[LESSON]...", help="Numbers or names; none means all.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Skip lessons that have not changed since they were sound.")
+    ] = True,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Lessons checked at a time.")] = None,
+) -> None:
+    """Apply every rule of the contract. The exit code is 1 where one is broken."""
+    from ..course import contract
+    from ..tutor.catalog import course
+    from .screen import console
+
+    with console(stderr=True).working("Checking") as tell:
+        report = contract.check(course(), lessons or None, jobs=jobs, cached=cache, progress=tell)
+    if as_json:
+        print(report.as_json())
+    else:
+        for line in report.lines():
+            console().line(line, "green" if line.startswith("✓") else None)
+    if not report.sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    number: Annotated[str, typer.Argument(help="The lesson's number, as in 07.")],
+    slug: Annotated[str, typer.Argument(help="Its name in paths, as in phase_change.")],
+) -> None:
+    """Make the folder of a new lesson, which builds already and says what is missing."""
+    from ..course import scaffold
+    from ..tutor.catalog import course
+    from .screen import console
+
+    for line in scaffold.new(course(), number, slug):
+        console().line(line)
+
+
+@app.command()
+def links() -> None:
+    """Check the external addresses in papers.toml. This one reaches the network."""
+    from ..course import links as addresses
+    from ..tutor.catalog import course
+    from .screen import console
+
+    with console(stderr=True).working("Asking") as tell:
+        report = addresses.verify(course(), progress=tell)
+    for line in report.lines():
+        console().line(line)
+    if not report.sound:
+        raise typer.Exit(1)

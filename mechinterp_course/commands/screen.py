@@ -1,0 +1,260 @@
+"""How things look in a terminal: one function for each thing that a command prints. Imports rich; computes nothing."""
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import CourseError
+
+BAR_WIDTH = 12
+STATES = {"good": ("✓", "green"), "note": ("•", "yellow"), "broken": ("✗", "red")}
+
+
+class Screen:
+    """A terminal, and the few forms that the commands print in."""
+
+    def __init__(self, stderr: bool = False):
+        # No highlighting of numbers and paths: colour means something here.
+        self.console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+    def line(self, text: str = "", style: str | None = None) -> None:
+        """Print a line as it is; a long one wraps at words."""
+        self.console.print(Text(text, style or ""))
+
+    def exact(self, text: str) -> None:
+        """Print a line that must not be broken or shortened: an address, a command to copy."""
+        self.console.print(Text(text), soft_wrap=True)
+
+    def error(self, error: CourseError) -> None:
+        self.console.print(Text.assemble(("✗ ", "red"), error.sentence), soft_wrap=True)
+        if error.remedy:
+            self.console.print(Text(f"  {error.remedy}"), soft_wrap=True)
+
+    def facts(self, rows: list[tuple[str, str | Text]]) -> None:
+        """Print pairs of a label and a text in two columns."""
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column()
+        for label, text in rows:
+            table.add_row(label, text)
+        self.console.print(table)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator:
+        """Show that something is going on, in a terminal; the block gets a function that says what."""
+        if not self.console.is_terminal:
+            yield lambda text: None
+            return
+        with self.console.status(f"{what} …", spinner="dots") as status:
+            yield lambda text: status.update(f"{what}: {text} …")
+
+
+def console(stderr: bool = False) -> Screen:
+    return Screen(stderr)
+
+
+def bar(done: int, total: int, width: int = BAR_WIDTH) -> Text:
+    """Return a progress bar; any progress shows, and only all of it fills the bar."""
+    full = round(width * done / total) if total else 0
+    full = min(max(full, 1), width - 1) if 0 < done < total else full
+    return Text.assemble(("█" * full, "green"), ("░" * (width - full), "dim"))
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(minutes: int) -> str:
+    """Return minutes as people say them."""
+    hours, rest = divmod(minutes, 60)
+    parts = [f"{hours} h"] * bool(hours) + [f"{rest} min"] * bool(rest or not hours)
+    return " ".join(parts)
+
+
+# --- the learner's screens ------------------------------------------------------------------------------------------
+
+
+def resume(screen: Screen, where) -> None:
+    """Print when the learner was last here, what is next and how far they are."""
+    streak = f", {where.streak} days in a row" if where.streak > 1 else ""
+    so_far = Text.assemble(
+        bar(where.passed, where.total, 20), f"  {where.passed} of {count(where.total, 'exercise')} passed{streak}"
+    )
+    following = f"{where.next}; about {duration(where.minutes)}" if where.next else "You have done all there is."
+    rows: list[tuple[str, str | Text]] = [("Last time", where.last)] if where.last else []
+    screen.facts([*rows, ("Next", Text(following, "bold")), ("So far", so_far)])
+
+
+def serving(screen: Screen, address: str) -> None:
+    """Print where JupyterLab is and how to stop it."""
+    screen.line()
+    screen.line("JupyterLab is ready:")
+    screen.exact(f"  {address}")
+    screen.line("It saves by itself every few seconds. Stop it with Ctrl-C.", "dim")
+
+
+def status(screen: Screen, found) -> None:
+    """Print the table of lessons, and what is next."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    table.add_column("Lesson")
+    table.add_column("", no_wrap=True)
+    for name in ("Passed", "Hints", "Left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Next", no_wrap=True)
+    for row in found.lessons:
+        table.add_row(
+            row.number,
+            Text(row.title, "bold" if row.is_now else ""),
+            bar(row.passed, row.total),
+            f"{row.passed}/{row.total}",
+            str(row.hints),
+            duration(row.minutes_left) if row.next else "",
+            Text(row.next, "bold" if row.is_now else "dim") if row.next else Text("done", "green"),
+        )
+    screen.console.print(table)
+    screen.line()
+    following = f"{found.next}; about {duration(found.next_minutes)}" if found.next else "You have done all there is."
+    rows: list[tuple[str, str | Text]] = [("Next", following)]
+    if found.streak > 1:
+        rows.append(("Streak", f"{found.streak} days in a row"))
+    if found.outdated:
+        rows.append(("New", "A new release of the course is installed: `mechinterp update` brings it here."))
+    if found.damaged:
+        rows.append(
+            ("Note", f"{count(found.damaged, 'line')} of progress.jsonl cannot be read; everything else counts.")
+        )
+    screen.facts(rows)
+
+
+def outcome(screen: Screen, found) -> None:
+    """Print what one check said: the verdict in colour, the rest as it is."""
+    first, *rest = found.lines or ("",)
+    said = [Text(first, "green" if found.passed else "red")]
+    for line in rest:
+        verdict = line.startswith(("✓", "✗"))
+        said.append(Text(line, "green" if verdict and found.passed else "cyan" if line.startswith("Next:") else ""))
+    screen.console.print(Group(*said))
+    screen.line()
+
+
+def reset(screen: Screen, done) -> None:
+    """Print what was put back and where the old notebook is."""
+    if done.unchanged:
+        screen.line(f"Nothing to reset: the cells in {done.path.name} are as they were released.")
+        return
+    what = f"{', '.join(done.cells)} in {done.path.name}" if done.cells else str(done.path)
+    screen.line(f"✓ As released again: {what}", "green")
+    if done.backup:
+        screen.line("The notebook as it was:")
+        screen.exact(f"  {done.backup}")
+    screen.line(
+        "If JupyterLab shows it, let it load the notebook from disk: File, then Reload Notebook from Disk.", "dim"
+    )
+
+
+def update(screen: Screen, done) -> None:
+    """Print what an update did, or would do."""
+    verb = "would be " if done.dry_run else ""
+    if not done.changes and not done.left:
+        screen.line("Your notebooks are those of the installed release. Nothing to do.")
+        return
+    for change in done.changes:
+        _change(screen, change, verb)
+    for path in done.left:
+        screen.line(f"• {path} is not in the course any more; it stays where it is.")
+    if done.backup:
+        screen.line()
+        screen.line("The notebooks as they were:")
+        screen.exact(f"  {done.backup}")
+    if done.dry_run:
+        screen.line()
+        screen.line("Nothing was changed. `mechinterp update` does it.", "dim")
+
+
+def _change(screen: Screen, change, verb: str) -> None:
+    if change.trouble:
+        screen.error(change.trouble)
+        return
+    screen.line(f"✓ {change.path} {verb}{'added' if change.is_new else 'updated'}", "green")
+    said = [f"it was called {change.was}"] if change.was else []
+    merged = change.merged
+    if merged:
+        kept = (
+            [count(len(merged.kept_answers) + len(merged.renamed), "answer")]
+            if merged.kept_answers or merged.renamed
+            else []
+        )
+        kept += [f"{count(merged.own_cells, 'cell')} of your own"] if merged.own_cells else []
+        said += [f"kept: {' and '.join(kept)}"] if kept else []
+        said += [f"new: {', '.join(merged.new_exercises)}"] if merged.new_exercises else []
+        said += [f"{old} is now called {new}; your answer moved with it" for old, new in merged.renamed]
+        said += [
+            f"{name} starts differently now, and your answer stays; `mechinterp reset {name}` gives the new start"
+            for name in merged.changed_starters
+        ]
+        said += [f"{name} is not in the course any more; your answer is at the end" for name in merged.removed]
+        said += merged.notes
+    for text in said:
+        screen.line(textwrap.fill(text, screen.console.width, initial_indent="    ", subsequent_indent="    "))
+
+
+def comparison(screen: Screen, found) -> None:
+    """Print two answers beside each other where the terminal is wide enough, else one below the other."""
+    from rich.panel import Panel
+    from rich.syntax import Syntax
+
+    def panel(title: str, code: str) -> Panel:
+        return Panel(
+            Syntax(code, "python", theme="ansi_light", background_color="default", word_wrap=True),
+            title=title,
+            title_align="left",
+        )
+
+    screen.line(f"{found.exercise}: {found.title}", "bold")
+    yours, ours = panel("Yours", found.yours), panel("The course's", found.ours)
+    longest = max(len(line) for line in f"{found.yours}\n{found.ours}".splitlines() or [""])
+    if 2 * (longest + 4) <= screen.console.width or screen.console.width >= 100:
+        table = Table.grid(expand=True)
+        table.add_column(ratio=1)
+        table.add_column(ratio=1)
+        table.add_row(yours, ours)
+        screen.console.print(table)
+    else:
+        screen.console.print(yours, ours)
+    screen.line("Where they differ, is it in what they compute, or in how?", "dim")
+
+
+def finding(screen: Screen, found) -> None:
+    """Print one line of the doctor's report, and its remedy."""
+    mark, colour = STATES[found.state]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(width=10, no_wrap=True)
+    table.add_column()
+    table.add_row(Text(mark, colour), found.about, found.says)
+    if found.remedy:
+        table.add_row("", "", Text(found.remedy, "cyan"))
+    screen.console.print(table)
+
+
+# --- models and authors ---------------------------------------------------------------------------------------------
+
+
+def size(number: int) -> str:
+    return f"{number / 1e6:.1f} MB"
+
+
+def model_list(screen: Screen, entries: list) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("Model", no_wrap=True)
+    table.add_column("Size", justify="right", no_wrap=True)
+    table.add_column("Where", no_wrap=True)
+    table.add_column("Good for", ratio=1)
+    for entry in entries:
+        table.add_row(Text(entry.name, "bold"), size(entry.bytes), entry.kind, entry.good_for)
+    screen.console.print(table)

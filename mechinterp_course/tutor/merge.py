@@ -1,0 +1,329 @@
+"""A new release of a notebook brought into the learner's, cell by cell, by cell id. Pure: dictionaries in, a dictionary out.
+
+The cells of the release stand in the order of the new release. The learner's own cells stay behind the cell that they
+followed. An answer stays the learner's; a check cell is always the release's; prose and demo cells are the release's, and
+where the learner changed one, theirs stays (the release did not change it) or stands behind the new one (it did).
+Nothing that the learner wrote is dropped: what loses its place is kept at the end. Merging twice changes nothing.
+"""
+
+import ast
+import hashlib
+import io
+import tokenize
+from dataclasses import dataclass, field
+
+from .notebook import by_id, cell_id, grading, is_answer, is_check, source, with_source
+
+KEPT_HEADING = "kept-answers"
+KEPT_TEXT = (
+    "## Kept from an earlier version\n\nThese exercises are not in the course any more. Your answers stay here; "
+    "nothing checks them."
+)
+
+
+@dataclass
+class Merged:
+    """The merged notebook, and what a learner wants to know about it. Exercises are named by their answer cell's id."""
+
+    notebook: dict = field(repr=False)
+    kept_answers: list[str] = field(default_factory=list)
+    new_exercises: list[str] = field(default_factory=list)
+    changed_starters: list[str] = field(default_factory=list)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    own_cells: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Mine:
+    """The learner's notebook, sorted: `released` by id, `own` cells by the id of the released cell that they follow."""
+
+    released: dict[str, dict] = field(default_factory=dict)
+    own: dict[str, list[dict]] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+
+def merge(base: dict, mine: dict, new: dict, renames: dict[str, str] | None = None) -> Merged:
+    """Return `new` with everything that the learner wrote into `mine`, which was made from `base`.
+
+    `renames` maps the former id of an answer cell to its present one.
+    """
+    base_cells, new_cells = by_id(base), by_id(new)
+    # What stands in `mine` under an id of the new release came with an update that was interrupted.
+    known = {**new_cells, **base_cells}
+    sorted_mine = _sort(mine, known)
+    merged = Merged({**new, "cells": [], "metadata": {**mine.get("metadata", {}), **new.get("metadata", {})}})
+    carried = _carry(sorted_mine, base_cells, new_cells, renames or {}, merged)
+    cells = merged.notebook["cells"]
+    behind = _anchors(sorted_mine, new_cells)
+
+    def followers(name: str) -> list[dict]:
+        found = []
+        for anchor in behind.get(name, ()):
+            found += _leftover(anchor, sorted_mine, base_cells, new_cells) + _own(sorted_mine, anchor, merged)
+        return found
+
+    cells += _own(sorted_mine, "", merged) + followers("")
+    for cell in new["cells"]:
+        name = cell_id(cell)
+        cells += _released_cell(name, cell, base_cells.get(name, cell), sorted_mine, carried, merged)
+        cells += followers(name)
+    _keep_removed(cells, sorted_mine, base_cells, new_cells, carried, merged)
+    _unique_ids(cells, set(new_cells))
+    return merged
+
+
+# --- sorting the learner's cells ------------------------------------------------------------------------------------
+
+
+def _sort(mine: dict, known: dict[str, dict]) -> _Mine:
+    """Tell the learner's own cells from the released ones; of two cells with one id, one is the released cell."""
+    chosen = _choose(mine["cells"], known)
+    result = _Mine()
+    anchor = ""
+    for at, cell in enumerate(mine["cells"]):
+        name = chosen.get(at)
+        if name is not None:
+            result.released[name] = cell
+            result.order.append(name)
+            anchor = name
+        elif source(cell).strip() and source(cell) != source(known.get(cell_id(cell), {})):
+            result.own.setdefault(anchor, []).append(cell)
+    return result
+
+
+def _choose(cells: list[dict], known: dict[str, dict]) -> dict[int, str]:
+    """Return which cell (by position) is which released cell: by id, then by what it defines, then by its text."""
+    chosen: dict[int, str] = {}
+    taken: dict[str, int] = {}
+    for at, cell in enumerate(cells):
+        name = cell_id(cell)
+        if name not in known:
+            continue
+        if name in taken:
+            # A copied cell: the copy that was written in is the answer.
+            before = cells[taken[name]]
+            unwritten = source(before).strip() in ("", source(known[name]).strip())
+            if not (unwritten and source(cell).strip()):
+                continue
+            del chosen[taken[name]]
+        chosen[at], taken[name] = name, at
+    for at, cell in enumerate(cells):
+        if at in chosen:
+            continue
+        for name, released in known.items():
+            pasted = is_answer(released) and cell.get("cell_type") == "code" and name in _defines(source(cell))
+            if name not in taken and (pasted or (not cell.get("id") and source(cell) == source(released))):
+                chosen[at], taken[name] = name, at
+                break
+    return chosen
+
+
+def _defines(text: str) -> set[str]:
+    """Return the names of the functions that a cell defines at its top level."""
+    try:
+        return {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    except (SyntaxError, ValueError):
+        return set()
+
+
+def _anchors(mine: _Mine, new_cells: dict[str, dict]) -> dict[str, list[str]]:
+    """Return, for each cell of the new release, the ids (itself and removed ones) whose followers now stand behind it."""
+    behind: dict[str, list[str]] = {}
+    present = ""
+    for name in mine.order:
+        if name in new_cells:
+            present = name
+        behind.setdefault(present, []).append(name)
+    return behind
+
+
+# --- released cells -------------------------------------------------------------------------------------------------
+
+
+def _released_cell(name: str, cell: dict, base: dict, mine: _Mine, carried: dict[str, dict], merged: Merged) -> list:
+    """Return what stands in the place of one cell of the new release: usually one cell, two where both changed it."""
+    theirs = mine.released.get(name)
+    if is_answer(cell):
+        return [_answer(name, cell, base, theirs, carried.get(name), merged)]
+    if is_check(cell):
+        return [_refreshed(cell, theirs)]
+    if theirs is None:
+        # A cell of prose that the learner deleted stays deleted; one that the release brings is new.
+        deleted = base is not cell
+        return [] if deleted else [cell]
+    if source(theirs) in (source(base), source(cell)):
+        return [_refreshed(cell, theirs)]
+    if source(base) == source(cell) and theirs.get("cell_type") == cell.get("cell_type"):
+        return [_with_theirs(cell, theirs)]
+    return [cell, _as_own(theirs)] if source(theirs).strip() else [cell]
+
+
+def _answer(name: str, cell: dict, base: dict, theirs: dict | None, carried: dict | None, merged: Merged) -> dict:
+    if carried is not None and (theirs is None or _unwritten(theirs, base, cell)):
+        return carried
+    if theirs is None:
+        if base is cell:
+            merged.new_exercises.append(name)
+        return cell
+    if _unwritten(theirs, base, cell):
+        return _refreshed(cell, theirs)
+    merged.kept_answers.append(name)
+    if source(base) != source(cell):
+        merged.changed_starters.append(name)
+    return _with_theirs(cell, theirs)
+
+
+def _unwritten(theirs: dict, *starters: dict) -> bool:
+    """Whether the learner has not written anything into an answer cell yet."""
+    return source(theirs).strip() in {"", *(source(starter).strip() for starter in starters)}
+
+
+def _refreshed(cell: dict, theirs: dict | None) -> dict:
+    """Return the release's cell, with the learner's outputs where the text is still the same."""
+    same = theirs is not None and source(theirs) == source(cell) and theirs.get("cell_type") == cell.get("cell_type")
+    return _with_theirs(cell, theirs) if same else cell
+
+
+def _with_theirs(cell: dict, theirs: dict) -> dict:
+    """Return the release's cell with the learner's text and outputs."""
+    kept = with_source(cell, source(theirs))
+    kept["metadata"] = {**theirs.get("metadata", {}), **cell.get("metadata", {})}
+    if cell.get("cell_type") == "code":
+        kept["outputs"] = theirs.get("outputs", [])
+        kept["execution_count"] = theirs.get("execution_count")
+    if theirs.get("attachments"):
+        kept["attachments"] = theirs["attachments"]
+    return kept
+
+
+# --- the learner's own cells ----------------------------------------------------------------------------------------
+
+
+def _own(mine: _Mine, anchor: str, merged: Merged) -> list[dict]:
+    cells = mine.own.get(anchor, [])
+    merged.own_cells += len(cells)
+    # A copied check or answer cell must not be taken for the real one.
+    return [_as_own(cell) if grading(cell) else cell for cell in cells]
+
+
+def _as_own(cell: dict) -> dict:
+    """Return a cell that came with the release as a cell of the learner's: its own id, nothing of nbgrader."""
+    metadata = {k: v for k, v in cell.get("metadata", {}).items() if k not in ("nbgrader", "deletable", "editable")}
+    mark = hashlib.sha256(f"{cell_id(cell)}\n{source(cell)}".encode()).hexdigest()[:12]
+    return {**cell, "metadata": metadata, "id": f"own-{mark}"}
+
+
+def _leftover(name: str, mine: _Mine, base_cells: dict, new_cells: dict) -> list[dict]:
+    """Return the learner's version of a prose or demo cell that the new release has dropped, where they changed it."""
+    cell = mine.released.get(name)
+    if name in new_cells or cell is None or is_answer(base_cells[name]) or is_check(base_cells[name]):
+        return []
+    return [_as_own(cell)] if source(cell) != source(base_cells[name]) and source(cell).strip() else []
+
+
+def _keep_removed(cells: list, mine: _Mine, base_cells: dict, new_cells: dict, carried: dict, merged: Merged) -> None:
+    """Put the answers to exercises that are gone at the end, under a heading."""
+    moved = {old for old, _ in merged.renamed}
+    kept = []
+    for name in mine.order:
+        cell, base = mine.released[name], base_cells.get(name)
+        if name in new_cells or name in moved or base is None or not is_answer(base):
+            continue
+        if not _unwritten(cell, base):
+            kept.append(_as_own(cell))
+            merged.removed.append(name)
+    if kept and not any(cell_id(cell) == KEPT_HEADING for cell in cells):
+        cells.append({"cell_type": "markdown", "id": KEPT_HEADING, "metadata": {}, "source": [KEPT_TEXT]})
+    cells += kept
+
+
+def _unique_ids(cells: list[dict], reserved: set[str]) -> None:
+    """Give a new id to every cell whose id is missing, or taken by an earlier or a released cell."""
+    seen: set[str] = set()
+    for at, cell in enumerate(cells):
+        name = str(cell.get("id") or "")
+        n = 2
+        while not name or name in seen:
+            name = f"own-{hashlib.sha256(f'{n}{source(cell)}'.encode()).hexdigest()[:12]}"
+            n += 1
+        seen.add(name)
+        if name != cell.get("id"):
+            cells[at] = {**cell, "id": name}
+
+
+# --- renamed exercises ----------------------------------------------------------------------------------------------
+
+
+def _carry(mine: _Mine, base_cells: dict, new_cells: dict, renames: dict[str, str], merged: Merged) -> dict[str, dict]:
+    """Return the answers that move to the new name of their exercise, as cells by that name."""
+    carried: dict[str, dict] = {}
+    for old, name in renames.items():
+        theirs, base, cell = mine.released.get(old), base_cells.get(old), new_cells.get(name)
+        if theirs is None or base is None or cell is None or old in new_cells or name in carried:
+            continue
+        written_anew = name in mine.released and not _unwritten(mine.released[name], cell, base_cells.get(name, cell))
+        if _unwritten(theirs, base) or written_anew:
+            continue
+        text, safe = renamed_source(source(theirs), old, name)
+        carried[name] = _with_theirs(cell, with_source(theirs, text))
+        merged.renamed.append((old, name))
+        if not safe:
+            merged.notes.append(f"{name} was called {old}: rename the function in your answer to {name}.")
+        if callers := _callers(mine, old):
+            merged.notes.append(f"{callers} other cell(s) of yours call {old}: it is now called {name}.")
+    return carried
+
+
+def _callers(mine: _Mine, name: str) -> int:
+    """Return how many of the learner's cells, the answer itself aside, use that name."""
+    cells = [cell for key, cell in mine.released.items() if key != name and not is_check(cell)]
+    cells += [cell for group in mine.own.values() for cell in group]
+    return sum(name in _names(source(cell)) for cell in cells if cell.get("cell_type") == "code")
+
+
+def _names(text: str) -> set[str]:
+    try:
+        return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    except (SyntaxError, ValueError):
+        return set()
+
+
+def renamed_source(text: str, old: str, new: str) -> tuple[str, bool]:
+    """Return the text with the function `old` called `new`, and whether that was safe; unsafe text is left as it is.
+
+    Safe means: the text parses, defines `old` once, at its top level, uses the name for nothing else, and not yet `new`.
+    """
+    try:
+        tree = ast.parse(text)
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except (SyntaxError, ValueError, tokenize.TokenError):
+        return text, False
+    top = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == old]
+    if len(top) != 1 or _bindings(tree, old) != 1 or any(t.type == tokenize.NAME and t.string == new for t in tokens):
+        return text, False
+    used = {(n.lineno, n.col_offset) for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == old}
+    lines = text.splitlines(keepends=True)
+    for at in range(len(tokens) - 1, -1, -1):
+        token = tokens[at]
+        if token.type != tokenize.NAME or token.string != old:
+            continue
+        row, column = token.start
+        # ast counts bytes, tokenize counts characters.
+        is_definition = at > 0 and tokens[at - 1].string == "def"
+        if is_definition or (row, len(lines[row - 1][:column].encode())) in used:
+            lines[row - 1] = lines[row - 1][:column] + new + lines[row - 1][column + len(old) :]
+    return "".join(lines), True
+
+
+def _bindings(tree: ast.AST, name: str) -> int:
+    """Return how many times a tree binds a name: by a definition, an assignment, a parameter or an import."""
+    count = 0
+    for node in ast.walk(tree):
+        count += isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name
+        count += isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)
+        count += isinstance(node, ast.arg) and node.arg == name
+        count += isinstance(node, ast.alias) and (node.asname or node.name) == name
+        count += isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names
+    return count
