@@ -1,0 +1,1467 @@
+"""How the exercises of lesson 02 are checked.
+
+The truth comes from outside the lab: torch's own layers (LayerNorm, scaled_dot_product_attention, TransformerEncoderLayer),
+closed forms, and TransformerLens running the bundled model. `reference` only supplies the parts that a wrong answer gets right.
+"""
+
+import functools
+import math
+
+import torch
+import torch.nn.functional as F
+
+from mechinterp_course.interp import models, tasks
+from mechinterp_course.tutor.checks import Exercise, expect, reference
+
+# --- layernorm ------------------------------------------------------------------------------------------------------
+
+norm = Exercise("layernorm")
+
+
+@norm.check("with w = 1 and b = 0, the numbers at each position have mean 0 and mean square 1")
+def norm_statistics(answer, draw):
+    residual = 2 + draw.normal(2, 3, 5, std=3)
+    out = answer(residual, torch.ones(5), torch.zeros(5), 1e-5)
+    expect.shape(out, (2, 3, 5), axes="batch pos d_model")
+    expect.close(out.mean(-1), torch.zeros(2, 3), "the mean at each position", atol=1e-4)
+    expect.close(out.pow(2).mean(-1), torch.ones(2, 3), "the mean square at each position", atol=1e-3)
+
+
+@norm.check("it equals torch.nn.LayerNorm, with w and b")
+def norm_like_torch(answer, draw):
+    residual, w, b = draw.normal(2, 4, 6, std=2), 1 + draw.normal(6, std=0.5), draw.normal(6)
+    expect.close(answer(residual, w, b, 1e-5), torch_layernorm(residual, w, b, 1e-5))
+
+
+@norm.check("where the numbers are tiny, eps keeps them tiny: it is added to the variance, under the root")
+def norm_eps(answer, draw):
+    residual, w, b = draw.normal(1, 3, 6, std=0.03), torch.ones(6), torch.zeros(6)
+    expect.close(answer(residual, w, b, 0.01), torch_layernorm(residual, w, b, 0.01))
+
+
+@norm.check("scaling a position or adding a constant to it changes nothing", hidden=True)
+def norm_invariance(answer, draw):
+    residual, w, b = draw.normal(3, 2, 16), 1 + draw.normal(16, std=0.5), draw.normal(16)
+    moved = residual * draw.uniform(3, 2, 1, low=0.5, high=4) + draw.normal(3, 2, 1)
+    expect.close(answer(moved, w, b, 1e-9), torch_layernorm(residual, w, b, 1e-9), atol=1e-4)
+
+
+def torch_layernorm(residual, w, b, eps):
+    layer = torch.nn.LayerNorm(len(w), eps=eps, dtype=residual.dtype)
+    layer.load_state_dict({"weight": w, "bias": b})
+    return layer(residual).detach()
+
+
+@norm.wrong(
+    "divides by n - 1",
+    "Your numbers come out a little too small. torch's .var() and .std() divide by n - 1 unless you pass unbiased=False; "
+    "LayerNorm divides by n.",
+)
+def norm_unbiased(residual, w, b, eps):
+    centred = residual - residual.mean(-1, keepdim=True)
+    return centred / (residual.var(-1, keepdim=True) + eps).sqrt() * w + b
+
+
+@norm.wrong(
+    "eps outside the root",
+    "You added eps to the standard deviation. LayerNorm adds it to the variance, before the square root.",
+)
+def norm_eps_outside(residual, w, b, eps):
+    centred = residual - residual.mean(-1, keepdim=True)
+    return centred / (residual.var(-1, keepdim=True, unbiased=False).sqrt() + eps) * w + b
+
+
+@norm.wrong(
+    "std() + eps",
+    "Two things differ: torch's .std() divides by n - 1 where LayerNorm divides by n, and eps belongs to the variance, "
+    "under the root.",
+)
+def norm_std_plus_eps(residual, w, b, eps):
+    return (residual - residual.mean(-1, keepdim=True)) / (residual.std(-1, keepdim=True) + eps) * w + b
+
+
+@norm.wrong(
+    "normalises over positions",
+    "The mean and the variance were taken over the positions. Each position is normalised alone, over its own d_model "
+    "numbers: the last axis.",
+)
+def norm_over_positions(residual, w, b, eps):
+    mean, variance = residual.mean(1, keepdim=True), residual.var(1, keepdim=True, unbiased=False)
+    return (residual - mean) / (variance + eps).sqrt() * w + b
+
+
+@norm.wrong("forgets the bias", "Your answer is right up to adding b, the last step.")
+def norm_no_bias(residual, w, b, eps):
+    return torch_layernorm(residual, w, torch.zeros_like(b), eps)
+
+
+@norm.wrong(
+    "does not centre",
+    "The mean was not subtracted: you divided by the root of the mean square. That is RMSNorm, which newer models use; "
+    "GPT-2 uses LayerNorm.",
+)
+def norm_rms(residual, w, b, eps):
+    return residual / (residual.pow(2).mean(-1, keepdim=True) + eps).sqrt() * w + b
+
+
+@norm.wrong(
+    "divides by the variance", "You divided by the variance. Divide by its square root, the standard deviation."
+)
+def norm_by_variance(residual, w, b, eps):
+    variance, mean = torch.var_mean(residual, -1, keepdim=True, unbiased=False)
+    return (residual - mean) / (variance + eps) * w + b
+
+
+@norm.variation("torch's own layer_norm")
+def norm_functional(residual, w, b, eps):
+    return F.layer_norm(residual, (residual.shape[-1],), w, b, eps)
+
+
+@norm.variation("one position after the other, in float64")
+def norm_loop(residual, w, b, eps):
+    out = torch.empty_like(residual)
+    for i in range(residual.shape[0]):
+        for j in range(residual.shape[1]):
+            x = residual[i, j].double()
+            centred = x - x.sum() / len(x)
+            out[i, j] = (centred * torch.rsqrt((centred**2).sum() / len(x) + eps) * w + b).float()
+    return out
+
+
+# --- embed ----------------------------------------------------------------------------------------------------------
+
+embedding = Exercise("embed")
+
+
+@embedding.check("token 2 at position 1 gets row 2 of W_E plus row 1 of W_pos")
+def embed_by_hand(answer, draw):
+    W_E = torch.tensor([[0.0, 0.0], [10.0, 0.0], [20.0, 0.0], [30.0, 0.0]])
+    W_pos = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0], [0.0, 5.0]])
+    out = answer(torch.tensor([[1, 2, 2]]), W_E, W_pos)
+    expect.close(out, torch.tensor([[[10.0, 1.0], [20.0, 2.0], [20.0, 3.0]]]))
+
+
+@embedding.check("every sequence of the batch starts at position 0")
+def embed_batch(answer, draw):
+    tokens, W_E, W_pos = draw.integers(0, 9, 3, 4), draw.normal(9, 5), draw.normal(12, 5)
+    out = answer(tokens, W_E, W_pos)
+    expect.shape(out, (3, 4, 5), axes="batch pos d_model")
+    expect.close(out, F.embedding(tokens, W_E) + W_pos[:4])
+
+
+@embedding.check("one token at two positions differs by their position vectors alone", hidden=True)
+def embed_difference(answer, draw):
+    token, W_E, W_pos = draw.integer(0, 9), draw.normal(9, 5), draw.normal(12, 5)
+    out = answer(torch.full((2, 12), token), W_E, W_pos)
+    expect.close(out[:, 1:] - out[:, :-1], (W_pos[1:] - W_pos[:-1]).expand(2, 11, 5), "the difference of neighbours")
+
+
+@embedding.wrong(
+    "leaves out the positions",
+    "Only the token's row is there. Without W_pos the model could not tell `a - b` from `b - a`: add the row of the "
+    "position as well.",
+)
+def embed_no_positions(tokens, W_E, W_pos):
+    return W_E[tokens]
+
+
+@embedding.wrong(
+    "looks positions up by token",
+    "You took W_pos[tokens]. The row of W_pos depends on where the token stands, 0, 1, 2, …, and not on which token it is.",
+)
+def embed_positions_by_token(tokens, W_E, W_pos):
+    return W_E[tokens] + W_pos[tokens.clamp(max=len(W_pos) - 1)]
+
+
+@embedding.wrong(
+    "counts positions from 1",
+    "Your first token has row 1 of W_pos. Positions count from 0: take the first `pos` rows.",
+)
+def embed_from_one(tokens, W_E, W_pos):
+    places = torch.arange(1, tokens.shape[1] + 1).clamp(max=len(W_pos) - 1)
+    return W_E[tokens] + W_pos[places]
+
+
+@embedding.wrong(
+    "scales the embedding",
+    "You multiplied the token's row by √d_model, as the paper of 2017 does. GPT-2 does not: add the two rows as they are.",
+)
+def embed_scaled(tokens, W_E, W_pos):
+    return W_E[tokens] * W_E.shape[1] ** 0.5 + W_pos[: tokens.shape[1]]
+
+
+@embedding.variation("one-hot vectors times the matrices")
+def embed_one_hot(tokens, W_E, W_pos):
+    one_hot = F.one_hot(tokens, len(W_E)).to(W_E.dtype)
+    places = torch.eye(len(W_pos))[: tokens.shape[1]]
+    return one_hot @ W_E + places @ W_pos
+
+
+@embedding.variation("F.embedding twice, with position numbers")
+def embed_functional(tokens, W_E, W_pos):
+    positions = torch.arange(tokens.shape[1]).expand_as(tokens)
+    return F.embedding(tokens, W_E) + F.embedding(positions, W_pos)
+
+
+# --- attention_scores -----------------------------------------------------------------------------------------------
+
+scores_ = Exercise("attention_scores")
+
+
+def score_inputs(draw, batch=2, pos=5, d_model=6, n_heads=3, d_head=4):
+    normed = draw.normal(batch, pos, d_model)
+    W_Q, W_K = draw.normal(n_heads, d_model, d_head), draw.normal(n_heads, d_model, d_head)
+    return normed, W_Q, draw.normal(n_heads, d_head), W_K, draw.normal(n_heads, d_head)
+
+
+@scores_.check("query (2, 2), key (3, 1): the score is (2·3 + 2·1) / √2 = 5.66")
+def scores_by_hand(answer, draw):
+    # d_model = 2, one head of size 2; the matrices copy, so position 0's key and position 1's query can be read off.
+    normed = torch.tensor([[[3.0, 1.0], [2.0, 2.0]]])
+    eye, zero = torch.eye(2)[None], torch.zeros(1, 2)
+    out = answer(normed, eye, zero, eye, zero)
+    expect.shape(out, (1, 1, 2, 2), axes="batch head query key")
+    expect.close(out[0, 0, 1, 0], 8 / math.sqrt(2), "the score of query 1 and key 0")
+
+
+@scores_.check("each score is the query at one position times the key at another, divided by √d_head")
+def scores_entry(answer, draw):
+    normed, W_Q, b_Q, W_K, b_K = score_inputs(draw)
+    out = answer(normed, W_Q, b_Q, W_K, b_K)
+    expect.shape(out, (2, 3, 5, 5), axes="batch head query key")
+    for b, h, i, j in [(0, 0, 0, 0), (1, 2, 3, 1), (0, 1, 1, 4)]:
+        query, key = normed[b, i] @ W_Q[h] + b_Q[h], normed[b, j] @ W_K[h] + b_K[h]
+        what = f"the score of head {h}, query {i}, key {j} in sequence {b}"
+        expect.close(out[b, h, i, j], float(sum(x * y for x, y in zip(query, key, strict=True))) / 2, what, atol=1e-4)
+
+
+@scores_.check("their softmax is what torch's scaled_dot_product_attention uses", hidden=True)
+def scores_like_torch(answer, draw):
+    normed, W_Q, b_Q, W_K, b_K = score_inputs(draw, batch=3, pos=4, d_model=8, n_heads=2, d_head=5)
+    query, key = (F.linear(normed[:, None], W.mT[0]) for W in (W_Q[:1], W_K[:1]))
+    want = F.scaled_dot_product_attention(query + b_Q[0], key + b_K[0], torch.eye(4).expand(3, 1, 4, 4))
+    got = answer(normed, W_Q, b_Q, W_K, b_K)
+    expect.shape(got, (3, 2, 4, 4), axes="batch head query key")
+    expect.close(got[:, :1].softmax(-1), want, "the softmax of head 0's scores")
+
+
+def plain_scores(normed, W_Q, b_Q, W_K, b_K):
+    """Unscaled scores: what most wrong answers share."""
+    query = torch.einsum("bqm,hmd->bhqd", normed, W_Q) + b_Q[:, None]
+    key = torch.einsum("bkm,hmd->bhkd", normed, W_K) + b_K[:, None]
+    return query @ key.mT
+
+
+@scores_.wrong(
+    "no scaling",
+    "Your scores are √d_head times too large: divide by √d_head. Without it the softmax of a big head puts everything on one key.",
+)
+def scores_unscaled(normed, W_Q, b_Q, W_K, b_K):
+    return plain_scores(normed, W_Q, b_Q, W_K, b_K)
+
+
+@scores_.wrong("divides by d_head", "You divided by d_head. Divide by its square root.")
+def scores_by_d_head(normed, W_Q, b_Q, W_K, b_K):
+    return plain_scores(normed, W_Q, b_Q, W_K, b_K) / W_Q.shape[-1]
+
+
+@scores_.wrong(
+    "scales by √d_model",
+    "You divided by √d_model. Query and key are vectors of d_head numbers: divide by √d_head, the last axis of W_Q.",
+)
+def scores_by_d_model(normed, W_Q, b_Q, W_K, b_K):
+    return plain_scores(normed, W_Q, b_Q, W_K, b_K) / W_Q.shape[1] ** 0.5
+
+
+@scores_.wrong(
+    "key and query swapped",
+    "Your axes are (batch, head, key, query). The row is the position that looks (query), the column the one it looks at (key).",
+)
+def scores_transposed(normed, W_Q, b_Q, W_K, b_K):
+    return plain_scores(normed, W_Q, b_Q, W_K, b_K).mT / W_Q.shape[-1] ** 0.5
+
+
+@scores_.wrong("forgets the biases", "Add b_Q to every query and b_K to every key before you multiply them.")
+def scores_no_bias(normed, W_Q, b_Q, W_K, b_K):
+    return plain_scores(normed, W_Q, 0 * b_Q, W_K, 0 * b_K) / W_Q.shape[-1] ** 0.5
+
+
+@scores_.variation("a loop over heads")
+def scores_loop(normed, W_Q, b_Q, W_K, b_K):
+    heads = []
+    for h in range(W_Q.shape[0]):
+        query, key = normed @ W_Q[h] + b_Q[h], normed @ W_K[h] + b_K[h]
+        heads.append(query @ key.transpose(-1, -2) / math.sqrt(W_Q.shape[-1]))
+    return torch.stack(heads, dim=1)
+
+
+@scores_.variation("scaled queries, in float64")
+def scores_float64(normed, W_Q, b_Q, W_K, b_K):
+    normed, W_Q, b_Q, W_K, b_K = (x.double() for x in (normed, W_Q, b_Q, W_K, b_K))
+    query = (torch.einsum("bpm,hmd->bphd", normed, W_Q) + b_Q) * W_Q.shape[-1] ** -0.5
+    key = torch.einsum("bpm,hmd->bphd", normed, W_K) + b_K
+    return torch.einsum("bqhd,bkhd->bhqk", query, key).float()
+
+
+# --- attention_pattern ----------------------------------------------------------------------------------------------
+
+pattern_ = Exercise("attention_pattern")
+
+
+@pattern_.check("each row (one query) sums to 1")
+def pattern_rows(answer, draw):
+    out = answer(draw.normal(2, 3, 5, 5, std=2))
+    expect.shape(out, (2, 3, 5, 5), axes="batch head query key")
+    expect.close(out.sum(-1), torch.ones(2, 3, 5), "the sum of each row")
+
+
+@pattern_.check("no query sees a later key, and every query sees itself")
+def pattern_causal(answer, draw):
+    out = answer(draw.normal(1, 2, 4, 4))
+    expect.finite(out)
+    future = torch.ones(4, 4).triu(1).bool()
+    expect.close(out[..., future], torch.zeros(1, 2, 6), "the attention to later keys")
+    itself = out.diagonal(dim1=-2, dim2=-1)
+    expect.true((itself > 0).all(), "Some query gives itself no attention. A token may look at itself.")
+    expect.close(
+        out[..., 0, 0], torch.ones(1, 2), "the first query's attention to itself", because="it sees nothing else"
+    )
+
+
+@pattern_.check("it equals torch's causal attention")
+def pattern_like_torch(answer, draw):
+    scores = draw.normal(2, 3, 4, 4, std=2)
+    expect.close(answer(scores), torch_pattern(scores))
+
+
+@pattern_.check("the scores of later keys have no influence, however large", hidden=True)
+def pattern_future(answer, draw):
+    scores = draw.normal(2, 2, 6, 6)
+    changed = scores + 50 * draw.uniform(2, 2, 6, 6).triu(1)
+    expect.close(answer(changed), torch_pattern(scores), "the pattern after only the scores of later keys were raised")
+
+
+@pattern_.check("scores of hundreds do not overflow", hidden=True)
+def pattern_large(answer, draw):
+    scores = draw.normal(1, 2, 5, 5, std=300)
+    expect.close(answer(scores), torch_pattern(scores))
+
+
+def torch_pattern(scores):
+    """Causal softmax by torch's fused attention: scores times the identity as queries and keys, the identity as values."""
+    eye = torch.eye(scores.shape[-1]).expand_as(scores)
+    return F.scaled_dot_product_attention(scores, eye, eye, is_causal=True, scale=1.0)
+
+
+def later_keys(scores, diagonal=1):
+    return torch.ones_like(scores).triu(diagonal).bool()
+
+
+@pattern_.wrong(
+    "softmax over the query axis",
+    "Each *column* sums to 1: the softmax ran over the queries. A row is one query, and its attention to all keys sums to 1.",
+)
+def pattern_over_queries(scores):
+    return scores.masked_fill(later_keys(scores), float("-inf")).softmax(-2)
+
+
+@pattern_.wrong(
+    "masks after the softmax",
+    "You set later keys to 0 after the softmax, so the rows lost weight and no longer sum to 1. Mask the scores first.",
+)
+def pattern_mask_late(scores):
+    return scores.softmax(-1).tril()
+
+
+@pattern_.wrong(
+    "masks the diagonal",
+    "The mask also hides the token itself, and the first query is left with nothing: its row is 0/0. Hide the keys strictly "
+    "above the diagonal: torch.triu(…, diagonal=1).",
+)
+def pattern_mask_diagonal(scores):
+    return scores.masked_fill(later_keys(scores, 0), float("-inf")).softmax(-1)
+
+
+@pattern_.wrong(
+    "masks the past",
+    "Your mask hides the earlier keys and shows the later ones. The query's row, the key's column: later keys lie above "
+    "the diagonal.",
+)
+def pattern_mask_past(scores):
+    return scores.masked_fill(torch.ones_like(scores).tril(-1).bool(), float("-inf")).softmax(-1)
+
+
+@pattern_.wrong(
+    "masks with 0",
+    "You set the scores of later keys to 0, and exp(0) = 1, so they still get attention. Set them to minus infinity: "
+    "exp(-inf) = 0.",
+)
+def pattern_mask_zero(scores):
+    return scores.tril().softmax(-1)
+
+
+@pattern_.wrong("no mask", "Every query sees every key, later ones too. Hide the later keys before the softmax.")
+def pattern_no_mask(scores):
+    return scores.softmax(-1)
+
+
+@pattern_.variation("exponentials of the visible scores, divided by their sum")
+def pattern_by_hand(scores):
+    visible = torch.ones_like(scores).tril().bool()
+    top = torch.where(visible, scores, float("-inf")).amax(-1, keepdim=True)
+    weight = torch.where(visible, (scores - top).clamp(max=0).exp(), 0.0)
+    return weight / weight.sum(-1, keepdim=True)
+
+
+@pattern_.variation("one query after the other")
+def pattern_loop(scores):
+    out = torch.zeros_like(scores)
+    for query in range(scores.shape[-1]):
+        out[..., query, : query + 1] = torch.softmax(scores[..., query, : query + 1], dim=-1)
+    return out
+
+
+@pattern_.variation("a large negative number for minus infinity")
+def pattern_large_negative(scores):
+    n = scores.shape[-1]
+    mask = torch.arange(n)[None, :] > torch.arange(n)[:, None]
+    return torch.where(mask, torch.full_like(scores, -1e6), scores).softmax(dim=-1)
+
+
+# --- attention_output -----------------------------------------------------------------------------------------------
+
+output_ = Exercise("attention_output")
+
+
+def output_inputs(draw, batch=2, pos=4, d_model=6, n_heads=3, d_head=5):
+    normed, pattern = draw.normal(batch, pos, d_model), torch_pattern(draw.normal(batch, n_heads, pos, pos, std=2))
+    W_V, W_O = draw.normal(n_heads, d_model, d_head), draw.normal(n_heads, d_head, d_model)
+    return normed, pattern, W_V, draw.normal(n_heads, d_head), W_O, draw.normal(d_model)
+
+
+def concatenated(normed, pattern, W_V, b_V, W_O, b_O):
+    """Multi-head attention as the paper of 2017 writes it: all z side by side, times one large matrix."""
+    z = [pattern[:, h] @ F.linear(normed, W_V[h].T, b_V[h]) for h in range(len(W_V))]
+    return F.linear(torch.cat(z, -1), W_O.flatten(0, 1).T, b_O)
+
+
+@output_.check("a head that attends to position 0 moves position 0's value everywhere")
+def output_by_hand(answer, draw):
+    normed = torch.tensor([[[5.0, 7.0], [1.0, 2.0], [3.0, 4.0]]])
+    pattern = torch.zeros(1, 1, 3, 3)
+    pattern[..., 0] = 1.0
+    eye, b_O = torch.eye(2)[None], torch.tensor([100.0, 200.0])
+    out = answer(normed, pattern, eye, torch.zeros(1, 2), eye, b_O)
+    expect.close(out, torch.tensor([[[105.0, 207.0]] * 3]))
+
+
+@output_.check("the heads' outputs are summed: the same as side by side, times one large matrix")
+def output_like_paper(answer, draw):
+    inputs = output_inputs(draw)
+    out = answer(*inputs)
+    expect.shape(out, (2, 4, 6), axes="batch pos d_model")
+    expect.close(out, concatenated(*inputs), atol=1e-4)
+
+
+@output_.check("the order of the heads does not matter", hidden=True)
+def output_permuted(answer, draw):
+    normed, pattern, W_V, b_V, W_O, b_O = inputs = output_inputs(draw, n_heads=4, d_head=3)
+    order = draw.permutation(4)
+    permuted = answer(normed, pattern[:, order], W_V[order], b_V[order], W_O[order], b_O)
+    expect.close(permuted, concatenated(*inputs), "the output after the heads were reordered", atol=1e-4)
+
+
+def z_of(normed, pattern, W_V, b_V):
+    value = torch.einsum("bpm,hmd->bhpd", normed, W_V) + b_V[:, None]
+    return pattern @ value
+
+
+@output_.wrong(
+    "adds b_O once for each head",
+    "b_O is there as many times as there are heads. The layer has one b_O: add it after the sum over heads.",
+)
+def output_bias_each_head(normed, pattern, W_V, b_V, W_O, b_O):
+    heads = z_of(normed, pattern, W_V, b_V) @ W_O + b_O
+    # With one head this is right; the check with several heads tells them apart.
+    return heads.sum(1)
+
+
+@output_.wrong(
+    "averages the heads", "You took the mean over the heads. Each head adds its output to the stream: sum them."
+)
+def output_mean(normed, pattern, W_V, b_V, W_O, b_O):
+    return (z_of(normed, pattern, W_V, b_V) @ W_O).mean(1) + b_O
+
+
+@output_.wrong("forgets b_V", "Add b_V to every value before the pattern mixes them.")
+def output_no_b_v(normed, pattern, W_V, b_V, W_O, b_O):
+    return (z_of(normed, pattern, W_V, 0 * b_V) @ W_O).sum(1) + b_O
+
+
+@output_.wrong("forgets b_O", "Your answer is right up to adding b_O, the last step.")
+def output_no_b_o(normed, pattern, W_V, b_V, W_O, b_O):
+    return (z_of(normed, pattern, W_V, b_V) @ W_O).sum(1)
+
+
+@output_.wrong(
+    "sums over the query axis",
+    "You summed the pattern over its queries: information moved from the position that looks to the one looked at. "
+    "For each query, sum over the keys.",
+)
+def output_transposed(normed, pattern, W_V, b_V, W_O, b_O):
+    return (z_of(normed, pattern.mT, W_V, b_V) @ W_O).sum(1) + b_O
+
+
+@output_.variation("side by side, one large matrix")
+def output_concatenated(normed, pattern, W_V, b_V, W_O, b_O):
+    return concatenated(normed, pattern, W_V, b_V, W_O, b_O)
+
+
+@output_.variation("W_V W_O first, then the pattern")
+def output_ov_first(normed, pattern, W_V, b_V, W_O, b_O):
+    moved = torch.einsum("bkm,hmn->bhkn", normed, W_V @ W_O) + (b_V[:, None] @ W_O)
+    return torch.einsum("bhqk,bhkn->bqn", pattern, moved) + b_O
+
+
+@output_.variation("a loop over heads")
+def output_loop(normed, pattern, W_V, b_V, W_O, b_O):
+    out = b_O.expand(normed.shape).clone()
+    for h in range(W_V.shape[0]):
+        out = out + pattern[:, h] @ (normed @ W_V[h] + b_V[h]) @ W_O[h]
+    return out
+
+
+# --- mlp ------------------------------------------------------------------------------------------------------------
+
+mlp_ = Exercise("mlp")
+
+
+def mlp_inputs(draw, batch=2, pos=3, d_model=4, d_mlp=9):
+    return (
+        draw.normal(batch, pos, d_model),
+        draw.normal(d_model, d_mlp),
+        draw.normal(d_mlp),
+        draw.normal(d_mlp, d_model),
+        draw.normal(d_model),
+    )
+
+
+def torch_mlp(normed, W_in, b_in, W_out, b_out):
+    return F.linear(F.gelu(F.linear(normed, W_in.T, b_in), approximate="tanh"), W_out.T, b_out)
+
+
+@mlp_.check("with one neuron and weights of 1, it is the curve gelu_new itself")
+def mlp_curve(answer, draw):
+    x = torch.linspace(-2, 2, 9).reshape(1, 9, 1)
+    one, zero = torch.ones(1, 1), torch.zeros(1)
+    expect.close(answer(x, one, zero, one, zero), F.gelu(x, approximate="tanh"), atol=1e-6, rtol=1e-5)
+
+
+@mlp_.check("it equals the same layers made with torch")
+def mlp_like_torch(answer, draw):
+    inputs = mlp_inputs(draw)
+    out = answer(*inputs)
+    expect.shape(out, (2, 3, 4), axes="batch pos d_model")
+    expect.close(out, torch_mlp(*inputs), atol=2e-5)
+
+
+@mlp_.check("each position is worked on alone: in another order, the same results in that order", hidden=True)
+def mlp_alone(answer, draw):
+    normed, *rest = mlp_inputs(draw, pos=7)
+    order = draw.permutation(7)
+    expect.close(answer(normed[:, order], *rest), torch_mlp(normed, *rest)[:, order], atol=2e-5)
+
+
+@mlp_.wrong(
+    "ReLU for GELU",
+    "You used ReLU: exactly 0 below zero. gelu_new is rounded, and slightly negative between about -3 and 0.",
+)
+def mlp_relu(normed, W_in, b_in, W_out, b_out):
+    return (normed @ W_in + b_in).relu() @ W_out + b_out
+
+
+@mlp_.wrong(
+    "the exact GELU",
+    "You used the exact GELU, which differs from gelu_new by up to 0.0005. GPT-2 uses the tanh formula, and so does our model: "
+    'F.gelu(x, approximate="tanh").',
+)
+def mlp_exact_gelu(normed, W_in, b_in, W_out, b_out):
+    return F.gelu(normed @ W_in + b_in) @ W_out + b_out
+
+
+@mlp_.wrong(
+    "the sigmoid approximation",
+    "You used x · sigmoid(1.702 x), the quick GELU of some other models. gelu_new is the tanh formula.",
+)
+def mlp_quick_gelu(normed, W_in, b_in, W_out, b_out):
+    pre = normed @ W_in + b_in
+    return (pre * torch.sigmoid(1.702 * pre)) @ W_out + b_out
+
+
+@mlp_.wrong(
+    "no activation",
+    "There is no bend between the two matrices. Two matrices in a row are one matrix: the layer could compute nothing new.",
+)
+def mlp_linear(normed, W_in, b_in, W_out, b_out):
+    return (normed @ W_in + b_in) @ W_out + b_out
+
+
+@mlp_.wrong(
+    "activation at the end",
+    "The GELU came after W_out. It belongs between the matrices; what the MLP adds to the stream may have any sign.",
+)
+def mlp_late_gelu(normed, W_in, b_in, W_out, b_out):
+    return F.gelu((normed @ W_in + b_in) @ W_out + b_out, approximate="tanh")
+
+
+@mlp_.wrong("forgets b_out", "Your answer is right up to adding b_out, the last step.")
+def mlp_no_b_out(normed, W_in, b_in, W_out, b_out):
+    return torch_mlp(normed, W_in, b_in, W_out, 0 * b_out)
+
+
+@mlp_.variation("torch's gelu and linear")
+def mlp_functional(normed, W_in, b_in, W_out, b_out):
+    return torch_mlp(normed, W_in, b_in, W_out, b_out)
+
+
+@mlp_.variation("neuron by neuron")
+def mlp_neurons(normed, W_in, b_in, W_out, b_out):
+    out = torch.zeros_like(normed) + b_out
+    for n in range(W_in.shape[1]):
+        pre = normed @ W_in[:, n] + b_in[n]
+        post = pre * torch.sigmoid(2 * math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3))
+        out = out + post[..., None] * W_out[n]
+    return out
+
+
+# --- models to check the whole with ---------------------------------------------------------------------------------
+
+
+def small_model(draw, n_layers=2, d_model=12, n_heads=3, d_head=4, d_mlp=20, d_vocab=17, n_ctx=10):
+    """Return random weights under TransformerLens' names, and their config."""
+    config = models.Config(n_layers, d_model, n_heads, d_head, d_mlp, d_vocab, n_ctx, eps=1e-5, act_fn="gelu_new")
+    weights = {"embed.W_E": draw.normal(d_vocab, d_model), "pos_embed.W_pos": draw.normal(n_ctx, d_model)}
+    for layer in range(n_layers):
+        shapes = {
+            **{f"attn.W_{x}": (n_heads, d_model, d_head) for x in "QKV"},
+            **{f"attn.b_{x}": (n_heads, d_head) for x in "QKV"},
+            "attn.W_O": (n_heads, d_head, d_model),
+            "attn.b_O": (d_model,),
+            "mlp.W_in": (d_model, d_mlp),
+            "mlp.b_in": (d_mlp,),
+            "mlp.W_out": (d_mlp, d_model),
+            "mlp.b_out": (d_model,),
+        }
+        part = {name: draw.normal(*shape, std=0.5) for name, shape in shapes.items()}
+        for ln in ("ln1", "ln2"):
+            part |= {f"{ln}.w": 1 + draw.normal(d_model, std=0.5), f"{ln}.b": draw.normal(d_model, std=0.5)}
+        weights |= {f"blocks.{layer}.{name}": value for name, value in part.items()}
+    weights |= {"ln_final.w": 1 + draw.normal(d_model, std=0.5), "ln_final.b": draw.normal(d_model, std=0.5)}
+    return weights | {"unembed.W_U": draw.normal(d_model, d_vocab)}, config
+
+
+def torch_block(weights, layer, eps):
+    """Return the block as torch's own TransformerEncoderLayer (norm first, causal when called), with these weights."""
+
+    def part(name):
+        return weights[f"blocks.{layer}.{name}"]
+
+    n_heads, d_model, _ = part("attn.W_Q").shape
+    block = torch.nn.TransformerEncoderLayer(
+        d_model,
+        n_heads,
+        part("mlp.b_in").shape[0],
+        dropout=0.0,
+        activation=functools.partial(F.gelu, approximate="tanh"),
+        layer_norm_eps=eps,
+        batch_first=True,
+        norm_first=True,
+    )
+    state = {
+        "self_attn.in_proj_weight": torch.cat([part(f"attn.W_{x}").mT.flatten(0, 1) for x in "QKV"]),
+        "self_attn.in_proj_bias": torch.cat([part(f"attn.b_{x}").flatten() for x in "QKV"]),
+        "self_attn.out_proj.weight": part("attn.W_O").flatten(0, 1).T,
+        "self_attn.out_proj.bias": part("attn.b_O"),
+        "linear1.weight": part("mlp.W_in").T,
+        "linear1.bias": part("mlp.b_in"),
+        "linear2.weight": part("mlp.W_out").T,
+        "linear2.bias": part("mlp.b_out"),
+    }
+    for ours, theirs in (("ln1", "norm1"), ("ln2", "norm2")):
+        state |= {f"{theirs}.weight": part(f"{ours}.w"), f"{theirs}.bias": part(f"{ours}.b")}
+    block.load_state_dict(state)
+    return block.eval()
+
+
+@torch.no_grad()
+def torch_blocks(residual, weights, layers, eps):
+    mask = torch.nn.Transformer.generate_square_subsequent_mask(residual.shape[1])
+    for layer in layers:
+        residual = torch_block(weights, layer, eps)(residual, src_mask=mask, is_causal=True)
+    return residual
+
+
+def torch_transformer(tokens, weights, config):
+    """Return the logits by torch's own layers: independent of every answer of the lab."""
+    residual = F.embedding(tokens, weights["embed.W_E"]) + weights["pos_embed.W_pos"][: tokens.shape[1]]
+    residual = torch_blocks(residual, weights, range(config.n_layers), config.eps)
+    final = F.layer_norm(residual, (config.d_model,), weights["ln_final.w"], weights["ln_final.b"], config.eps)
+    return final @ weights["unembed.W_U"]
+
+
+# --- transformer_block ----------------------------------------------------------------------------------------------
+
+block_ = Exercise("transformer_block")
+
+
+@block_.check("it equals torch's TransformerEncoderLayer with norm_first=True, for layer 0 and for layer 1")
+def block_like_torch(answer, draw):
+    (weights, _), residual = small_model(draw), draw.normal(2, 5, 12, std=2)
+    for layer in (0, 1):
+        out = answer(residual, weights, layer, 1e-5)
+        expect.shape(out, (2, 5, 12), axes="batch pos d_model")
+        expect.close(out, torch_blocks(residual, weights, [layer], 1e-5), f"the stream after layer {layer}", atol=1e-4)
+
+
+@block_.check("with W_O, W_out and their biases at 0, the stream passes through unchanged")
+def block_passes_through(answer, draw):
+    (weights, _), residual = small_model(draw), draw.normal(1, 4, 12, std=3)
+    for name in ("attn.W_O", "attn.b_O", "mlp.W_out", "mlp.b_out"):
+        weights[f"blocks.0.{name}"] = torch.zeros_like(weights[f"blocks.0.{name}"])
+    expect.close(
+        answer(residual, weights, 0, 1e-5),
+        residual,
+        "the stream",
+        because="attention and MLP add nothing, so nothing may change",
+    )
+
+
+@block_.check("changing the last position changes no earlier one", hidden=True)
+def block_causal(answer, draw):
+    (weights, _), residual = small_model(draw, d_model=8, n_heads=2), draw.normal(2, 6, 8)
+    changed = residual.clone()
+    changed[:, -1] += 3
+    want = torch_blocks(residual, weights, [1], 1e-5)[:, :-1]
+    expect.close(answer(changed, weights, 1, 1e-5)[:, :-1], want, "the stream before the changed position", atol=1e-4)
+
+
+def normed_by(residual, weights, layer, ln, eps):
+    return reference("layernorm")(residual, weights[f"blocks.{layer}.{ln}.w"], weights[f"blocks.{layer}.{ln}.b"], eps)
+
+
+def attention_of(normed, weights, layer):
+    """What attention adds to the stream, given the normalised stream."""
+    w = {x: weights[f"blocks.{layer}.attn.{x}"] for x in ("W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V", "W_O", "b_O")}
+    scores = reference("attention_scores")(normed, w["W_Q"], w["b_Q"], w["W_K"], w["b_K"])
+    pattern = reference("attention_pattern")(scores)
+    return reference("attention_output")(normed, pattern, w["W_V"], w["b_V"], w["W_O"], w["b_O"])
+
+
+def mlp_of(normed, weights, layer):
+    return torch_mlp(normed, *(weights[f"blocks.{layer}.mlp.{x}"] for x in ("W_in", "b_in", "W_out", "b_out")))
+
+
+@block_.wrong(
+    "post-norm",
+    "You normalise after each addition, as the paper of 2017 does. GPT-2 normalises what a layer *reads*; the stream itself "
+    "is never normalised inside a block.",
+)
+def block_post_norm(residual, weights, layer, eps):
+    residual = normed_by(residual + attention_of(residual, weights, layer), weights, layer, "ln1", eps)
+    return normed_by(residual + mlp_of(residual, weights, layer), weights, layer, "ln2", eps)
+
+
+@block_.wrong(
+    "overwrites the stream",
+    "The output of each layer replaces the stream. It is added: residual = residual + what the layer computed.",
+)
+def block_overwrite(residual, weights, layer, eps):
+    residual = attention_of(normed_by(residual, weights, layer, "ln1", eps), weights, layer)
+    return mlp_of(normed_by(residual, weights, layer, "ln2", eps), weights, layer)
+
+
+@block_.wrong(
+    "adds to the normalised stream",
+    "You replaced the stream by its normalised copy and added to that. Keep the stream as it is; only the layer reads the "
+    "normalised copy.",
+)
+def block_adds_to_normed(residual, weights, layer, eps):
+    normed = normed_by(residual, weights, layer, "ln1", eps)
+    residual = normed + attention_of(normed, weights, layer)
+    normed = normed_by(residual, weights, layer, "ln2", eps)
+    return normed + mlp_of(normed, weights, layer)
+
+
+@block_.wrong(
+    "the MLP reads the old stream",
+    "Your MLP reads the stream from before attention, in parallel with it. Some models do that; in GPT-2 the MLP reads the "
+    "stream after attention has added to it.",
+)
+def block_parallel(residual, weights, layer, eps):
+    attention = attention_of(normed_by(residual, weights, layer, "ln1", eps), weights, layer)
+    return residual + attention + mlp_of(normed_by(residual, weights, layer, "ln2", eps), weights, layer)
+
+
+@block_.wrong("ln1 twice", "The MLP's LayerNorm has weights of its own: ln2.w and ln2.b.")
+def block_ln1_twice(residual, weights, layer, eps):
+    residual = residual + attention_of(normed_by(residual, weights, layer, "ln1", eps), weights, layer)
+    return residual + mlp_of(normed_by(residual, weights, layer, "ln1", eps), weights, layer)
+
+
+@block_.wrong(
+    "no LayerNorm", "Attention and the MLP read the stream as it is. Each of them reads a normalised copy: ln1, ln2."
+)
+def block_no_norm(residual, weights, layer, eps):
+    residual = residual + attention_of(residual, weights, layer)
+    return residual + mlp_of(residual, weights, layer)
+
+
+@block_.variation("names for the middle of the stream")
+def block_mid(residual, weights, layer, eps):
+    resid_mid = residual + attention_of(normed_by(residual, weights, layer, "ln1", eps), weights, layer)
+    mlp_out = mlp_of(normed_by(resid_mid, weights, layer, "ln2", eps), weights, layer)
+    return resid_mid + mlp_out
+
+
+@block_.variation("torch's own encoder layer")
+def block_torch(residual, weights, layer, eps):
+    return torch_blocks(residual, weights, [layer], eps)
+
+
+# --- transformer ----------------------------------------------------------------------------------------------------
+
+whole = Exercise("transformer")
+REAL = "code-2l"
+
+
+@functools.cache
+def real_model():
+    """Return the bundled model's weights and config, and the model itself in TransformerLens (imported here, once)."""
+    return models.weights(REAL), models.config(REAL), models.load(REAL)
+
+
+@functools.cache
+def real_tokens():
+    """Return windows of held-out Python files, a BOS token first: shape (12, 64)."""
+    tokenizer = models.tokenizer(REAL)
+    streams = (tokenizer.encode(text) for _, text in tasks.sample())
+    return torch.stack([torch.cat([s[:1], s[200:263]]) for s in streams if len(s) > 263][:12])
+
+
+@whole.check("a small random model: the same logits as the model made of torch's own layers")
+def whole_like_torch(answer, draw):
+    weights, config = small_model(draw)
+    tokens = draw.integers(0, 17, 2, 6)
+    out = answer(tokens, weights, config)
+    expect.shape(out, (2, 6, 17), "the logits", "batch pos d_vocab")
+    expect.close(out, torch_transformer(tokens, weights, config), "the logits", atol=1e-4)
+
+
+@whole.check("the real model code-2l: TransformerLens gives the same logits, to 0.0001")
+def whole_like_transformer_lens(answer, draw):
+    weights, config, model = real_model()
+    tokens = real_tokens()[draw.permutation(12)[:2]]
+    with torch.no_grad():
+        want = model(tokens)
+    expect.close(answer(tokens, weights, config), want, "the logits", atol=1e-4, rtol=0)
+
+
+@whole.check("three layers work too, and changing a later token changes no earlier logits", hidden=True)
+def whole_causal(answer, draw):
+    weights, config = small_model(draw, n_layers=3, d_model=8, n_heads=2)
+    tokens = draw.integers(0, 17, 3, 8)
+    want = torch_transformer(tokens, weights, config)
+    tokens[:, -1] = (tokens[:, -1] + 1) % 17
+    expect.close(
+        answer(tokens, weights, config)[:, :-1], want[:, :-1], "the logits before the changed token", atol=1e-4
+    )
+
+
+def stream_of(tokens, weights, config, layers):
+    residual = reference("embed")(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
+    for layer in layers:
+        residual = reference("transformer_block")(residual, weights, layer, config.eps)
+    return residual
+
+
+def final_norm(residual, weights, config):
+    return reference("layernorm")(residual, weights["ln_final.w"], weights["ln_final.b"], config.eps)
+
+
+@whole.wrong(
+    "forgets the final LayerNorm",
+    "The stream goes into W_U as it is. Between the last block and W_U stands ln_final.",
+)
+def whole_no_final_norm(tokens, weights, config):
+    return stream_of(tokens, weights, config, range(config.n_layers)) @ weights["unembed.W_U"]
+
+
+@whole.wrong(
+    "returns probabilities",
+    "Your rows sum to 1: you applied a softmax. Return the logits themselves; temperature and loss need them.",
+)
+def whole_softmax(tokens, weights, config):
+    stream = stream_of(tokens, weights, config, range(config.n_layers))
+    return (final_norm(stream, weights, config) @ weights["unembed.W_U"]).softmax(-1)
+
+
+@whole.wrong(
+    "unembeds with W_E",
+    "You used W_E, transposed. In code-2l that is the same matrix (the two are tied), in other models it is not: use unembed.W_U.",
+)
+def whole_tied(tokens, weights, config):
+    return (
+        final_norm(stream_of(tokens, weights, config, range(config.n_layers)), weights, config) @ weights["embed.W_E"].T
+    )
+
+
+@whole.wrong(
+    "the same block every time", "Every pass uses block 0's weights. Pass the loop's layer number on to the block."
+)
+def whole_same_block(tokens, weights, config):
+    stream = stream_of(tokens, weights, config, [0] * config.n_layers)
+    return final_norm(stream, weights, config) @ weights["unembed.W_U"]
+
+
+@whole.wrong("one block only", "Only block 0 ran. Run all config.n_layers blocks, one after the other.")
+def whole_one_block(tokens, weights, config):
+    return final_norm(stream_of(tokens, weights, config, [0]), weights, config) @ weights["unembed.W_U"]
+
+
+@whole.wrong(
+    "the blocks in reverse",
+    "The blocks ran from the last to the first. Layer 0 reads the embedding, layer 1 reads what layer 0 left.",
+)
+def whole_reversed(tokens, weights, config):
+    stream = stream_of(tokens, weights, config, reversed(range(config.n_layers)))
+    return final_norm(stream, weights, config) @ weights["unembed.W_U"]
+
+
+@whole.variation("torch's own layers")
+def whole_torch(tokens, weights, config):
+    return torch_transformer(tokens, weights, config)
+
+
+@whole.variation("one sequence after the other")
+def whole_loop(tokens, weights, config):
+    rows = []
+    for row in tokens:
+        stream = stream_of(row[None], weights, config, range(config.n_layers))
+        rows.append(final_norm(stream, weights, config)[0] @ weights["unembed.W_U"])
+    return torch.stack(rows)
+
+
+# --- with_temperature -----------------------------------------------------------------------------------------------
+
+temperature_ = Exercise("with_temperature")
+
+
+@temperature_.check("at temperature 1 it is the softmax; at 1/2 every probability is squared, then all are rescaled")
+def temperature_by_hand(answer, draw):
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log() + 5
+    expect.close(answer(logits, 1.0), torch.tensor([[0.6, 0.3, 0.1]]), "the probabilities at temperature 1")
+    squared = torch.tensor([[0.36, 0.09, 0.01]]) / 0.46
+    expect.close(answer(logits, 0.5), squared, "the probabilities at temperature 0.5")
+
+
+@temperature_.check("each row sums to 1, and a high temperature makes it flatter")
+def temperature_flatter(answer, draw):
+    logits = draw.normal(3, 7, std=2)
+    hot, cold = answer(logits, 4.0), answer(logits, 0.7)
+    expect.shape(hot, (3, 7), axes="batch d_vocab")
+    expect.close(hot.sum(-1), torch.ones(3), "the sum of each row at temperature 4")
+    expect.close(cold.sum(-1), torch.ones(3), "the sum of each row at temperature 0.7")
+    highest = f"{float(hot[0].max()):.2f} at temperature 4 and {float(cold[0].max()):.2f} at 0.7"
+    expect.true(
+        (hot.amax(-1) < cold.amax(-1)).all(),
+        f"The highest probability is {highest}; it should be lower at temperature 4.",
+    )
+
+
+@temperature_.check("any temperature, and logits of hundreds", hidden=True)
+def temperature_large(answer, draw):
+    logits, temperature = draw.normal(4, 9, std=200), float(draw.uniform(1, low=0.3, high=3))
+    expect.close(answer(logits, temperature), F.log_softmax(logits.double() / temperature, -1).exp().float())
+
+
+@temperature_.wrong(
+    "multiplies by the temperature",
+    "A high temperature sharpens your distribution. Divide the logits by the temperature: hot means flat.",
+)
+def temperature_multiplied(logits, temperature):
+    return torch.softmax(logits * temperature, -1)
+
+
+@temperature_.wrong(
+    "divides after the softmax",
+    "You divided the probabilities, so they no longer sum to 1. Divide the logits, then take the softmax.",
+)
+def temperature_after(logits, temperature):
+    return torch.softmax(logits, -1) / temperature
+
+
+@temperature_.wrong(
+    "ignores the temperature", "Every temperature gives you the same probabilities. Divide the logits by it first."
+)
+def temperature_ignored(logits, temperature):
+    return torch.softmax(logits, -1)
+
+
+@temperature_.wrong(
+    "returns logits",
+    "You returned logits divided by the temperature. One step is missing: the softmax that makes them probabilities.",
+)
+def temperature_logits(logits, temperature):
+    return logits / temperature
+
+
+@temperature_.variation("probabilities to the power of 1/T, rescaled, in float64")
+def temperature_power(logits, temperature):
+    log_probabilities = logits.double().log_softmax(-1) / temperature
+    weight = (log_probabilities - log_probabilities.amax(-1, keepdim=True)).exp()
+    return (weight / weight.sum(-1, keepdim=True)).float()
+
+
+@temperature_.variation("through the log-softmax")
+def temperature_log_softmax(logits, temperature):
+    return (logits / temperature).log_softmax(dim=-1).exp()
+
+
+# --- top_k_filter ---------------------------------------------------------------------------------------------------
+
+top_k_ = Exercise("top_k_filter")
+
+
+@top_k_.check("of 0.1, 0.5, 0.15, 0.25 with k = 2, it keeps 0.5 and 0.25 and makes them 2/3 and 1/3")
+def top_k_by_hand(answer, draw):
+    out = answer(torch.tensor([[0.1, 0.5, 0.15, 0.25]]), 2)
+    expect.close(out, torch.tensor([[0.0, 2 / 3, 0.0, 1 / 3]]))
+
+
+@top_k_.check("each row keeps its own k most probable tokens, in their places, and sums to 1")
+def top_k_rows(answer, draw):
+    probabilities = draw.normal(4, 9, std=2).softmax(-1)
+    out = answer(probabilities, 3)
+    expect.shape(out, (4, 9), axes="batch d_vocab")
+    expect.close(out, brute_top_k(probabilities, 3))
+
+
+@top_k_.check("any k, up to the whole vocabulary", hidden=True)
+def top_k_any(answer, draw):
+    probabilities = draw.normal(3, 12, std=2).softmax(-1)
+    for k in (1, draw.integer(2, 12), 12):
+        expect.close(answer(probabilities, k), brute_top_k(probabilities, k), f"the result for k = {k}")
+
+
+def brute_top_k(probabilities, k):
+    """Token by token: kept where fewer than k tokens are more probable."""
+    rank = (probabilities[..., None, :] > probabilities[..., None]).sum(-1)
+    kept = probabilities * (rank < k)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@top_k_.wrong(
+    "does not rescale",
+    "The right tokens are left, but they sum to less than 1. Divide by what is left, so that it is a distribution again.",
+)
+def top_k_unscaled(probabilities, k):
+    top = probabilities.topk(k, -1)
+    return torch.zeros_like(probabilities).scatter(-1, top.indices, top.values)
+
+
+@top_k_.wrong("keeps the k least probable", "You kept the k smallest. Sort the other way round.")
+def top_k_smallest(probabilities, k):
+    top = probabilities.topk(k, -1, largest=False)
+    kept = torch.zeros_like(probabilities).scatter(-1, top.indices, top.values)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@top_k_.wrong(
+    "one threshold for the whole batch",
+    "You used the k-th largest number of the first row for every row. Each row is a distribution of its own, with its own top k.",
+)
+def top_k_shared(probabilities, k):
+    threshold = probabilities[0].topk(k).values[-1]
+    kept = torch.where(probabilities >= threshold, probabilities, 0.0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@top_k_.wrong(
+    "drops the k-th",
+    "You kept k - 1 tokens: the k-th is as large as the threshold. Keep what is greater than *or equal to* it.",
+)
+def top_k_strict(probabilities, k):
+    kept = torch.where(probabilities > probabilities.topk(k, -1).values[..., -1:], probabilities, 0.0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@top_k_.wrong(
+    "loses the places",
+    "You returned the probabilities from large to small. Entry 5 of the result must still be token 5: put them back in their places.",
+)
+def top_k_sorted(probabilities, k):
+    ordered = probabilities.sort(-1, descending=True).values
+    ordered[..., k:] = 0
+    return ordered / ordered.sum(-1, keepdim=True)
+
+
+@top_k_.variation("a threshold for each row")
+def top_k_threshold(probabilities, k):
+    threshold = probabilities.topk(k, -1).values[..., -1:]
+    kept = probabilities.masked_fill(probabilities < threshold, 0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@top_k_.variation("row by row")
+def top_k_loop(probabilities, k):
+    out = torch.zeros_like(probabilities)
+    for row in range(len(probabilities)):
+        best = probabilities[row].argsort(descending=True)[:k]
+        out[row, best] = probabilities[row, best] / probabilities[row, best].sum()
+    return out
+
+
+# --- top_p_filter ---------------------------------------------------------------------------------------------------
+
+top_p_ = Exercise("top_p_filter")
+
+
+@top_p_.check("of 0.1, 0.5, 0.15, 0.25 with p = 0.7, it keeps 0.5 and 0.25; with p = 0.8, 0.15 as well")
+def top_p_by_hand(answer, draw):
+    probabilities = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
+    expect.close(answer(probabilities, 0.7), torch.tensor([[0.0, 2 / 3, 0.0, 1 / 3]]), "the result for p = 0.7")
+    want = torch.tensor([[0.0, 5 / 9, 1.5 / 9, 2.5 / 9]])
+    expect.close(answer(probabilities, 0.8), want, "the result for p = 0.8")
+
+
+@top_p_.check("where one token already holds more than p, that token is kept, alone")
+def top_p_sure(answer, draw):
+    expect.close(answer(torch.tensor([[0.04, 0.9, 0.06]]), 0.5), torch.tensor([[0.0, 1.0, 0.0]]))
+
+
+@top_p_.check("in each row, the smallest set of most probable tokens that holds at least p")
+def top_p_rows(answer, draw):
+    probabilities = draw.normal(4, 9, std=1.5).softmax(-1)
+    out = answer(probabilities, 0.85)
+    expect.shape(out, (4, 9), axes="batch d_vocab")
+    expect.close(out, brute_top_p(probabilities, 0.85))
+
+
+@top_p_.check("without its least probable token, the set would hold less than p", hidden=True)
+def top_p_smallest(answer, draw):
+    probabilities, p = draw.normal(6, 30, std=2).softmax(-1), float(draw.uniform(1, low=0.3, high=0.95))
+    out = answer(probabilities, p)
+    expect.shape(out, (6, 30), axes="batch d_vocab")
+    kept = out > 0
+    held = (probabilities * kept).sum(-1)
+    least = torch.where(kept, probabilities, 2.0).amin(-1)
+    expect.true((held >= p).all(), f"With p = {p:.2f}, some row keeps only {float(held.min()):.2f} of the probability.")
+    expect.true(
+        (held - least < p).all(),
+        f"With p = {p:.2f}, some row keeps a token more than it needs: the set is not the smallest.",
+    )
+    expect.close(out, brute_top_p(probabilities, p))
+
+
+def brute_top_p(probabilities, p):
+    """Token by token: kept where all more probable tokens together hold less than p."""
+    above = probabilities[..., None, :] > probabilities[..., None]
+    kept = probabilities * ((above * probabilities[..., None, :]).sum(-1) < p)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def kept_in_order(probabilities, keep):
+    """Keep the tokens that `keep(sorted, cumulative)` marks, put back in their places."""
+    ordered, where = probabilities.sort(-1, descending=True)
+    kept = torch.where(keep(ordered, ordered.cumsum(-1)), ordered, 0.0)
+    return torch.zeros_like(probabilities).scatter(-1, where, kept)
+
+
+def rescaled(kept):
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@top_p_.wrong(
+    "drops the token that crosses p",
+    "You kept the tokens up to p and dropped the one that crosses it, so the set holds less than p (and can be empty). "
+    "Keep a token when the ones *before* it hold less than p.",
+)
+def top_p_short(probabilities, p):
+    return rescaled(kept_in_order(probabilities, lambda ordered, cumulative: cumulative <= p))
+
+
+@top_p_.wrong(
+    "keeps what is more probable than p",
+    "You compared each token's own probability with p. It is the running total, from the most probable down, that has to reach p.",
+)
+def top_p_as_threshold(probabilities, p):
+    return rescaled(torch.where(probabilities >= p, probabilities, 0.0))
+
+
+@top_p_.wrong(
+    "loses the places",
+    "You returned the probabilities from large to small. Entry 5 of the result must still be token 5: put them back in their places.",
+)
+def top_p_sorted(probabilities, p):
+    ordered = probabilities.sort(-1, descending=True).values
+    return rescaled(torch.where(ordered.cumsum(-1) - ordered < p, ordered, 0.0))
+
+
+@top_p_.wrong(
+    "starts with the least probable",
+    "You added up from the least probable token. Sort from large to small first.",
+)
+def top_p_ascending(probabilities, p):
+    ordered, where = probabilities.sort(-1)
+    kept = torch.where(ordered.cumsum(-1) - ordered < p, ordered, 0.0)
+    return rescaled(torch.zeros_like(probabilities).scatter(-1, where, kept))
+
+
+@top_p_.wrong(
+    "does not rescale",
+    "The right tokens are left, but they sum to less than 1. Divide by what is left, so that it is a distribution again.",
+)
+def top_p_unscaled(probabilities, p):
+    return kept_in_order(probabilities, lambda ordered, cumulative: cumulative - ordered < p)
+
+
+@top_p_.variation("no sorting: what holds more than each token")
+def top_p_brute(probabilities, p):
+    return brute_top_p(probabilities, p)
+
+
+@top_p_.variation("row by row, with a running total")
+def top_p_loop(probabilities, p):
+    out = torch.zeros_like(probabilities)
+    for row, distribution in enumerate(probabilities):
+        total = 0.0
+        for token in distribution.argsort(descending=True):
+            out[row, token] = distribution[token]
+            total += float(distribution[token])
+            if total >= p:
+                break
+    return out / out.sum(-1, keepdim=True)
+
+
+# --- generate -------------------------------------------------------------------------------------------------------
+
+generate_ = Exercise("generate")
+
+
+def generator_of(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def constant_model(probabilities, draw):
+    """Return a model that predicts this distribution everywhere: all is 0 but the last bias and W_U."""
+    weights, config = small_model(draw, n_layers=1, d_model=4, n_heads=2, d_head=2, d_mlp=3, d_vocab=len(probabilities))
+    weights = {name: torch.zeros_like(value) for name, value in weights.items()}
+    weights["ln_final.b"][0] = 1.0
+    weights["unembed.W_U"][0] = probabilities.log()
+    return weights, config
+
+
+def greedy(tokens, weights, config, n_new):
+    """The most probable next token, n_new times, by the model made of torch's own layers."""
+    for _ in range(n_new):
+        logits = torch_transformer(tokens[:, -config.n_ctx :], weights, config)
+        tokens = torch.cat([tokens, logits[:, -1:].argmax(-1)], 1)
+    return tokens
+
+
+@generate_.check("it returns the tokens that it was given, then n_new more")
+def generate_appends(answer, draw):
+    weights, config = small_model(draw)
+    tokens = draw.integers(0, 17, 2, 4)
+    out = answer(tokens, weights, config, 3, generator_of(draw.seed()))
+    expect.tensor(out)
+    expect.shape(out, (2, 7), axes="batch pos")
+    expect.equal(out[:, :4], tokens, "the beginning of the result")
+
+
+@generate_.check("with top_k = 1, every new token is the most probable one after all the tokens before it")
+def generate_greedy(answer, draw):
+    weights, config = small_model(draw)
+    tokens = draw.integers(0, 17, 6, 4)
+    out = answer(tokens, weights, config, 5, generator_of(draw.seed()), 1.0, 1)
+    expect.equal(out, greedy(tokens, weights, config, 5), "the generated sequence")
+
+
+@generate_.check("a text longer than the context: the model reads its last n_ctx tokens")
+def generate_long(answer, draw):
+    weights, config = small_model(draw, n_ctx=6)
+    tokens = draw.integers(0, 17, 6, 5)
+    out = answer(tokens, weights, config, 4, generator_of(draw.seed()), 1.0, 1)
+    expect.equal(out, greedy(tokens, weights, config, 4), "the generated sequence")
+
+
+@generate_.check("tokens come as often as temperature, then top_k, then top_p make them probable")
+def generate_frequencies(answer, draw):
+    probabilities = torch.tensor([0.02, 0.4, 0.1, 0.05, 0.25, 0.18])
+    # At temperature 2 the roots count: 0.141, 0.632, 0.316, 0.224, 0.5, 0.424. The five largest sum to 2.097, and the
+    # four largest hold 0.893 of that: the first set to reach 0.8.
+    roots = torch.tensor([0.0, 0.4, 0.1, 0.0, 0.25, 0.18]).sqrt()
+    _frequencies(answer, draw, probabilities, roots / roots.sum(), (2.0, 5, 0.8))
+
+
+@generate_.check("and as often as the model's own probabilities, where no filter is given", hidden=True)
+def generate_unfiltered(answer, draw):
+    probabilities = draw.normal(6).softmax(-1)
+    _frequencies(answer, draw, probabilities, probabilities, ())
+
+
+def _frequencies(answer, draw, probabilities, want, settings):
+    weights, config = constant_model(probabilities, draw)
+    tokens = torch.zeros(700, 1, dtype=torch.long)
+    out = answer(tokens, weights, config, 3, generator_of(draw.seed()), *settings)
+    expect.shape(out, (700, 4), axes="batch pos")
+    share = torch.bincount(out[:, 1:].flatten(), minlength=len(want)) / 2100
+    # Five standard errors: a right answer is refused about once in 300,000 runs.
+    slack = 5 * (want * (1 - want) / 2100).sqrt() + 1e-6
+    off = (share - want).abs() > slack
+    if off.any():
+        token = int(off.nonzero()[0])
+        named = dict(zip(("temperature", "top_k", "top_p"), settings, strict=False))
+        asked = f" with {', '.join(f'{k} = {v}' for k, v in named.items())}" if named else ""
+        expect.true(
+            False,
+            f"Of 2,100 tokens drawn{asked}, token {token} makes up {float(share[token]):.3f}; it should be near "
+            f"{float(want[token]):.3f}.",
+        )
+
+
+@generate_.check("the generator alone decides: the same seed gives the same text, another seed another")
+def generate_seeded(answer, draw):
+    weights, config = constant_model(torch.full((8,), 1 / 8), draw)
+    tokens, seed = torch.zeros(4, 1, dtype=torch.long), draw.seed()
+    first, again, other = (answer(tokens, weights, config, 8, generator_of(s)) for s in (seed, seed, seed + 1))
+    expect.true(
+        torch.equal(first, again),
+        "Two generators with the same seed gave two different texts. Pass the generator to the function that draws: "
+        "torch.multinomial(…, generator=generator).",
+    )
+    expect.true(
+        not torch.equal(first, other),
+        "Generators with different seeds gave the same text. Draw each token with the generator.",
+    )
+
+
+def generate_with(tokens, config, n_new, generator, logits_of, distribution):
+    """The loop that the wrong answers share."""
+    for _ in range(n_new):
+        probabilities = distribution(logits_of(tokens[:, -config.n_ctx :]))
+        tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
+    return tokens
+
+
+def filtered(logits, temperature, top_k, top_p):
+    probabilities = reference("with_temperature")(logits, temperature)
+    if top_k is not None:
+        probabilities = reference("top_k_filter")(probabilities, top_k)
+    if top_p is not None:
+        probabilities = reference("top_p_filter")(probabilities, top_p)
+    return probabilities
+
+
+@generate_.wrong(
+    "reads the first position",
+    "You took the logits of position 0. The next token of the text is predicted at its last position: logits[:, -1].",
+)
+def generate_first(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    def logits_of(seen):
+        return reference("transformer")(seen, weights, config)[:, 0]
+
+    return generate_with(
+        tokens, config, n_new, generator, logits_of, lambda logits: filtered(logits, temperature, top_k, top_p)
+    )
+
+
+@generate_.wrong(
+    "forgets the text before",
+    "Your model sees the newest token alone. Give it the whole text so far: attention needs something to look back at.",
+)
+def generate_newest(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    def logits_of(seen):
+        return reference("transformer")(seen[:, -1:], weights, config)[:, -1]
+
+    return generate_with(
+        tokens, config, n_new, generator, logits_of, lambda logits: filtered(logits, temperature, top_k, top_p)
+    )
+
+
+def last_logits(weights, config):
+    return lambda seen: reference("transformer")(seen, weights, config)[:, -1]
+
+
+@generate_.wrong(
+    "always the most probable token",
+    "You take the most probable token each time (argmax), whatever the temperature. Draw one: torch.multinomial.",
+)
+def generate_argmax(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    for _ in range(n_new):
+        best = last_logits(weights, config)(tokens[:, -config.n_ctx :]).argmax(-1, keepdim=True)
+        tokens = torch.cat([tokens, best], 1)
+    return tokens
+
+
+@generate_.wrong(
+    "ignores the temperature",
+    "The filters work, but every temperature gives the same text. Turn logits into probabilities with with_temperature.",
+)
+def generate_no_temperature(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    return generate_with(
+        tokens,
+        config,
+        n_new,
+        generator,
+        last_logits(weights, config),
+        lambda logits: filtered(logits, 1.0, top_k, top_p),
+    )
+
+
+@generate_.wrong(
+    "filters before the temperature",
+    "You chose the top-p set at temperature 1 and applied the temperature afterwards. The order is temperature, top_k, top_p: "
+    "a hot distribution is flat, and needs more tokens to reach p.",
+)
+def generate_late_temperature(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    def distribution(logits):
+        kept = filtered(logits, 1.0, top_k, top_p) ** (1 / temperature)
+        return kept / kept.sum(-1, keepdim=True)
+
+    return generate_with(tokens, config, n_new, generator, last_logits(weights, config), distribution)
+
+
+@generate_.wrong(
+    "ignores top_p",
+    "Tokens outside the top-p set still come up. Apply top_p_filter when top_p is given.",
+)
+def generate_no_top_p(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    return generate_with(
+        tokens,
+        config,
+        n_new,
+        generator,
+        last_logits(weights, config),
+        lambda logits: filtered(logits, temperature, top_k, None),
+    )
+
+
+@generate_.variation("draws by the running total of the probabilities")
+def generate_inverse(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    for _ in range(n_new):
+        logits = torch_transformer(tokens[:, -config.n_ctx :], weights, config)[:, -1]
+        total = filtered(logits, temperature, top_k, top_p).cumsum(-1)
+        place = torch.rand(len(tokens), 1, generator=generator) * total[:, -1:]
+        tokens = torch.cat([tokens, torch.searchsorted(total, place, right=True)], 1)
+    return tokens
+
+
+@generate_.variation("a list of tokens, joined at the end")
+def generate_list(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    columns = list(tokens.unbind(1))
+    for _ in range(n_new):
+        seen = torch.stack(columns[-config.n_ctx :], 1)
+        probabilities = filtered(last_logits(weights, config)(seen), temperature, top_k, top_p)
+        columns.append(torch.multinomial(probabilities, num_samples=1, generator=generator).squeeze(1))
+    return torch.stack(columns, 1)
