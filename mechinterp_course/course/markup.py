@@ -63,8 +63,16 @@ def destination(reference: Reference, course: Course) -> tuple[str, str]:
 
 def cited(paper: dict) -> str:
     """Return a paper as a reader looks for it: "Elhage et al. 2021, *A Mathematical Framework …*"."""
-    who = " ".join(str(paper[key]) for key in ("authors", "year") if key in paper)
+    who = " ".join(text for text in (_authors(paper.get("authors", "")), str(paper.get("year", ""))) if text)
     return f"{who}, *{paper.get('title', paper['id'])}*" if who else f"*{paper.get('title', paper['id'])}*"
+
+
+def _authors(authors: str | list[str]) -> str:
+    """Return the family names as they are cited: one, two joined by "and", or the first and "et al."."""
+    if isinstance(authors, str):
+        return authors
+    names = [name.split()[-1] for name in authors]
+    return f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
 
 
 def lesson_path(lesson: Lesson) -> str:

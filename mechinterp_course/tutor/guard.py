@@ -147,7 +147,7 @@ def _brief(value) -> str:
     if isinstance(value, torch.Tensor):
         if value.numel() <= 6:
             return picture(value) if value.ndim else describe(value.item())
-        return f"a {' × '.join(map(str, value.shape))} tensor"
+        return f"a {' × '.join(map(str, value.shape))} tensor" if value.ndim > 1 else f"{len(value)} numbers"
     if isinstance(value, torch.Generator):
         return "a generator"
     if isinstance(value, dict):
