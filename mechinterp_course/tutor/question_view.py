@@ -1,31 +1,21 @@
-"""How a question looks: as plain text, as HTML, and as widgets that need only a keyboard.
+"""How a question looks: as plain text, as HTML, and as a form that needs only a keyboard.
 
 It shows and does not decide: `quiz.py` says what was answered and what happens on a click. Every text of a question is
-markdown in the source and is escaped here. Imports `catalog`'s types only; ipywidgets and IPython inside functions.
+markdown in the source and is escaped here. Imports `catalog`'s types only; anywidget and IPython inside functions.
 """
 
 import re
 from collections.abc import Callable
 from functools import cache
 from html import escape, unescape
+from pathlib import Path
 
 from .catalog import Question
 
 SURE = (50, 70, 90)
 SURE_WORDS = "50, 70 or 90 %"
 _LINK = re.compile(r"\[\[\w+:([^\]|]+)(?:\|([^\]]+))?\]\]")
-# Jupyter's own colours, so that light and dark themes both work; the second value is for pages outside JupyterLab.
-STYLE = """<style>
-.mechinterp-question { border-left: 4px solid var(--jp-brand-color1, #1976d2); padding: 4px 12px; max-width: 46em;
-  overflow: visible; color: var(--jp-ui-font-color1, inherit); }
-.mechinterp-question .widget-html-content { line-height: 1.5; overflow: visible; white-space: normal; }
-.mechinterp-question .widget-radio-box label { height: auto; min-height: 28px; line-height: 1.4; white-space: normal;
-  display: flex; align-items: flex-start; padding: 3px 0; }
-.mechinterp-question .widget-radio-box { max-width: none; }
-.mechinterp-question .widget-radio-box input { flex: none; margin: 3px 8px 0 3px; }
-.mechinterp-question input:focus-visible, .mechinterp-question button:focus-visible {
-  outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 2px; }
-</style>"""
+# Jupyter's own colours, like question.css.
 _BOX = (
     "border-left: 4px solid var(--jp-brand-color1, #1976d2); padding: 4px 12px; max-width: 46em; line-height: 1.5; "
     "color: var(--jp-ui-font-color1, inherit)"
@@ -117,34 +107,52 @@ def _order(question: Question, first: int | None) -> list[int]:
 # --- widgets --------------------------------------------------------------------------------------------------------
 
 
-def question_widget(question: Question, choice: int | None, sure: int | None, answered: Callable, after: str = ""):
-    """Return the question as a widget. `answered(choice, sure)` is called on a click and returns the HTML to show below.
+@cache
+def _widget_class() -> type:
+    import anywidget
+    from traitlets import Int, List, Unicode
 
-    Native radio buttons and buttons: Tab goes from one to the next, the arrows choose, Space or Enter presses.
+    here = Path(__file__).parent
+
+    class QuestionWidget(anywidget.AnyWidget):
+        """The form in question.js: native radio buttons and a button, so that Tab, arrows, Space and Enter are enough."""
+
+        _esm = (here / "question.js").read_text(encoding="utf-8")
+        _css = (here / "question.css").read_text(encoding="utf-8")
+        question = Unicode().tag(sync=True)
+        choices = List(Unicode()).tag(sync=True)
+        percents = List(Int()).tag(sync=True)
+        choice = Int(None, allow_none=True).tag(sync=True)
+        sure = Int(None, allow_none=True).tag(sync=True)
+        button = Unicode().tag(sync=True)
+        result = Unicode().tag(sync=True)
+
+    return QuestionWidget
+
+
+def question_widget(question: Question, choice: int | None, sure: int | None, answered: Callable, result: str = ""):
+    """Return the question as a widget, with an earlier answer chosen and `result` (HTML) below it.
+
+    `answered(choice, sure)`, each None where nothing is chosen, is called on a click and returns the new `result`.
+    Raises ImportError where there are no widgets.
     """
-    import ipywidgets
+    asks_how_sure = question.kind == "predict"
+    widget = _widget_class()(
+        question=as_html(question.question),
+        choices=[f"{letter(i)}) {as_html(text)}" for i, text in enumerate(question.choices)],
+        percents=list(SURE) if asks_how_sure else [],
+        choice=choice,
+        sure=sure,
+        button="Save" if asks_how_sure else "Answer",
+        result=result,
+    )
 
-    choices = [(f"{letter(i)})  {as_plain(text)}", i) for i, text in enumerate(question.choices)]
-    wide = ipywidgets.Layout(width="auto")
-    asked = ipywidgets.HTMLMath(f"{STYLE}<p>{as_html(question.question)}</p>")
-    radios = ipywidgets.RadioButtons(options=choices, value=choice, layout=wide, tooltip=as_plain(question.question))
-    result = ipywidgets.HTMLMath(after)
-    rows = [asked, radios]
-    how_sure = None
-    if question.kind == "predict":
-        options = [(f"{percent} %", percent) for percent in SURE]
-        how_sure = ipywidgets.ToggleButtons(options=options, value=sure, style={"button_width": "64px"})
-        how_sure.tooltips = [f"I am {percent} percent sure" for percent in SURE]
-        rows += [ipywidgets.HTML("<p>How sure are you?</p>"), how_sure]
-    button = ipywidgets.Button(description="Save" if how_sure else "Answer", layout=ipywidgets.Layout(width="96px"))
+    def received(widget, message, _buffers):
+        widget.choice, widget.sure = message.get("choice"), message.get("sure")
+        widget.result = answered(widget.choice, widget.sure)
 
-    def clicked(_button):
-        result.value = answered(radios.value, how_sure.value if how_sure else None)
-
-    button.on_click(clicked)
-    box = ipywidgets.VBox([*rows, button, result])
-    box.add_class("mechinterp-question")
-    return box
+    widget.on_msg(received)
+    return widget
 
 
 def show(text: str, html: str | None = None, widget=None) -> None:
@@ -157,7 +165,8 @@ def show(text: str, html: str | None = None, widget=None) -> None:
     bundle = {"text/plain": text}
     if widget is not None:
         # Without text/html: a page that can show HTML and no widgets would hide how to answer.
-        bundle = {**widget._repr_mimebundle_(), **bundle}
+        view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+        bundle["application/vnd.jupyter.widget-view+json"] = view
     elif html is not None:
         bundle["text/html"] = html
     display(bundle, raw=True)

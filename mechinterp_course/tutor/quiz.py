@@ -86,7 +86,7 @@ def _ask(question: Question, standing: QuestionState, answered, note: str, html:
     if view.in_kernel():
         try:
             widget = view.question_widget(question, standing.choice, standing.sure, answered, html or _paragraph(note))
-        except ImportError:  # no ipywidgets: the text says how to answer
+        except ImportError:  # no widgets here: the text says how to answer
             widget = None
     view.show(view.question_text(question, note), view.question_html(question, note), widget)
 
