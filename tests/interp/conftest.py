@@ -1,6 +1,10 @@
 """A tiny random GPT-2 as a bridge: every test of a helper that needs some model, and no trained one, uses it."""
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Within these tests, every call of these modules is checked against the shapes in its signature.
+install_import_hook(["mechinterp_course.interp.attention", "mechinterp_course.interp.cache"], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
