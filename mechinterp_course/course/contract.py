@@ -79,14 +79,16 @@ def check(
     jobs: int | None = None,
     cached: bool = True,
     progress: Callable[[str], None] | None = None,
+    kernels: bool = True,
 ) -> Report:
     """Apply every rule to the named lessons (none = all, and the rules about the course as a whole), and report.
 
-    `progress` is called with a line of text as each lesson is done. `jobs` lessons are checked at a time.
+    `progress` is called with a line of text as each lesson is done. `jobs` lessons are checked at a time. Without
+    `kernels`, the rules that run notebooks are left out, and nothing is remembered.
     """
     started, tell = time.perf_counter(), progress or (lambda line: None)
     chosen = [book.lesson(name) for name in lessons] if lessons else list(book.lessons)
-    remember = cached and not os.environ.get("CI")
+    remember = cached and kernels and not os.environ.get("CI")
     report, todo = Report(), []
     for lesson in chosen:
         known = _remembered(book, lesson) if remember else None
@@ -95,26 +97,27 @@ def check(
         else:
             report.add(known)
             tell(f"{lesson.stem}: unchanged")
-    for lesson, found in _checked(book, todo, jobs or os.cpu_count() or 1):
+    for lesson, found in _checked(book, todo, jobs or os.cpu_count() or 1, kernels):
         if remember and found.sound:
             _remember(book, lesson, found)
         report.add(found)
         tell(f"{lesson.stem}: {'sound' if found.sound else _count(len(found.findings), 'finding')}")
     if not lessons and not any(finding.rule == "readable" for finding in report.findings):
-        report.findings += [f for rule in _registry().values() if rule.about == COURSE for f in rule(book)]
+        about_course = [rule for rule in _registry().values() if rule.about == COURSE]
+        report.findings += [f for rule in about_course if kernels or not rule.needs_kernel for f in rule(book)]
     report.findings.sort(key=lambda f: (f.lesson, f.exercise or "", f.rule, f.cell or ""))
     report.seconds = time.perf_counter() - started
     return report
 
 
-def check_lesson(book: Course, lesson: Lesson) -> Report:
-    """Apply every rule about lessons to one of them."""
+def check_lesson(book: Course, lesson: Lesson, kernels: bool = True) -> Report:
+    """Apply every rule about lessons to one of them; without `kernels`, those that run no notebook."""
     registry = _registry()
     findings = registry["readable"](book, lesson)
     if findings:  # nothing else can be looked at
         return Report(lessons=1, findings=findings)
     for name, rule in registry.items():
-        if rule.about != COURSE and name != "readable":
+        if rule.about != COURSE and name != "readable" and (kernels or not rule.needs_kernel):
             findings += rule(book, lesson)
     checked = book.checks(lesson).values()
     wrong = {(exercise.name, one.name) for exercise in checked for one in exercise.wrong_answers}
@@ -135,14 +138,14 @@ def _registry() -> dict:
     return rules.RULES
 
 
-def _checked(book: Course, lessons: list[Lesson], jobs: int) -> Iterable[tuple[Lesson, Report]]:
+def _checked(book: Course, lessons: list[Lesson], jobs: int, kernels: bool) -> Iterable[tuple[Lesson, Report]]:
     """Yield each lesson with its report, several at a time where there are several."""
     if min(jobs, len(lessons)) <= 1:
         for lesson in lessons:
-            yield lesson, check_lesson(book, lesson)
+            yield lesson, check_lesson(book, lesson, kernels)
         return
     with ProcessPoolExecutor(min(jobs, len(lessons)), mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_check_by_name, book.root, lesson.id): lesson for lesson in lessons}
+        waiting = {pool.submit(_check_by_name, book.root, lesson.id, kernels): lesson for lesson in lessons}
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
@@ -151,9 +154,9 @@ def _checked(book: Course, lessons: list[Lesson], jobs: int) -> Iterable[tuple[L
             raise
 
 
-def _check_by_name(root: Path, lesson_id: str) -> Report:
+def _check_by_name(root: Path, lesson_id: str, kernels: bool) -> Report:
     book = course(root)
-    return check_lesson(book, book.lesson(lesson_id))
+    return check_lesson(book, book.lesson(lesson_id), kernels)
 
 
 # --- what was sound before --------------------------------------------------------------------------------------------

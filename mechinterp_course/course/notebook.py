@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass, field
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 from nbformat.v4.nbjson import JSONWriter
 
 from .. import __version__
@@ -16,13 +15,14 @@ from .markup import headings
 
 MAX_ID = 64  # nbformat's and nbgrader's limit
 
-_MAKE = {"markdown": new_markdown_cell, "code": new_code_cell, "raw": new_raw_cell}
-
 
 def new_cell(kind: str, source: str, id: str, nbgrader: dict | None = None) -> nbformat.NotebookNode:
     """Return a cell without outputs; `nbgrader` is its grading metadata, if it has any."""
     metadata = {"nbgrader": {"schema_version": 3, "task": False, **nbgrader}} if nbgrader else {}
-    return _MAKE[kind](source, id=id, metadata=metadata)
+    cell = {"cell_type": kind, "id": id, "metadata": metadata, "source": source}
+    if kind == "code":
+        cell |= {"execution_count": None, "outputs": []}
+    return nbformat.from_dict(cell)  # nbformat's own makers would mend a faulty id in silence
 
 
 def notebook(cells: list, kind: str, source: str, lesson: str = "") -> nbformat.NotebookNode:
@@ -30,16 +30,12 @@ def notebook(cells: list, kind: str, source: str, lesson: str = "") -> nbformat.
     about = {"kind": kind, "source": source, "version": __version__}
     if lesson:
         about["lesson"] = lesson
-    made = new_notebook(
-        cells=cells,
-        metadata={
-            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-            "mechinterp": about,
-        },
-    )
-    made.nbformat_minor = 5
-    return made
+    metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        "mechinterp": about,
+    }
+    return nbformat.from_dict({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5})
 
 
 def text_of(made: nbformat.NotebookNode) -> str:

@@ -26,8 +26,15 @@ def examined(name: str, answer: object, seed: int | None = None) -> Verdict:
     """Return the verdict on an answer; what it prints is not ours to show."""
     from ...tutor.runner import examine
 
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silence():
         return examine(name, answer, seed=seed)
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Keep what a lesson's code prints off the report."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 # --- starters -------------------------------------------------------------------------------------------------------
@@ -42,8 +49,10 @@ def starters(course: Course, lesson: Lesson) -> Iterator[Finding]:
     given = {cell.id: cell.source for cell in release_notebook(course, lesson).cells}
     setup = setup_space(lesson)
     for exercise in lesson.exercises:
+        if "### BEGIN SOLUTION" not in exercise.answer.source:
+            continue  # `answers` says so
         space = dict(setup)
-        with contextlib.redirect_stdout(io.StringIO()):
+        with silence():
             for other in lesson.exercises:
                 source = given[other.name] if other is exercise else other.answer.source
                 run_cell(source, space, f"{lesson.id} {other.name}, {exercise.name} unsolved")
@@ -80,7 +89,7 @@ def _starter_fault(verdict: Verdict) -> str:
 def setup_space(lesson: Lesson) -> dict:
     """Return the names that the lab's setup cells define."""
     space = {"__name__": f"{lesson.id}_contract"}
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silence():
         for cell in lesson.intro:
             if cell.type == "code":
                 run_cell(cell.source, space, f"{lesson.id} setup, line {cell.line}")
@@ -137,7 +146,7 @@ def _crash(exercise: Exercise, answer: Callable) -> str:
     """Return the name of the error that the answer raises on the inputs of the visible checks, or ""."""
     for call in examined(exercise.name, reference(exercise.name)).calls:
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            with silence():
                 answer(*copied(call.args), **copied(call.kwargs))
         except Exception as error:
             return type(error).__name__

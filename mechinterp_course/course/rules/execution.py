@@ -67,15 +67,21 @@ def points(course: Course, lesson: Lesson) -> Iterator[Finding]:
                 earned, most = determine_grade(cell)
             except ValueError as error:
                 earned, most = str(error), cell.metadata.nbgrader["points"]
-            if earned != most:
+            if earned != most and not _said_elsewhere(cell):
                 exercise = cell.id.removesuffix("-check")
                 message = f"the course's own answer earns {earned} of {most} points: {_why(done, cell.id)}"
                 yield Finding("points", lesson.stem, exercise, cell.id, message)
 
 
+def _said_elsewhere(cell) -> bool:
+    """Whether the cell lost its points by stderr or a displayed value: the rules `quiet` and `displays` say so."""
+    kinds = {"stderr" if o.get("name") == "stderr" else o.output_type for o in cell.outputs}
+    return "error" not in kinds and bool(kinds & {"stderr", "execute_result"})
+
+
 def _why(done: Run, cell: str) -> str:
     said = next((message for id, _, message in done.errors if id == cell), "")
-    return " ".join(said.split())[:200] or "something was written to stderr, or displayed."
+    return " ".join(said.split())[:200]
 
 
 @rule("quiet", "Nothing is written to stderr, by any cell.", needs_kernel=True)

@@ -15,7 +15,6 @@ from ..build import (
     lesson_notebook,
     read_text,
     release_notebook,
-    source_notebook,
     unexpected,
 )
 from ..markup import GLOSSARY, HOME, lab_path, lesson_path, solution_path
@@ -61,9 +60,7 @@ def _differs(path: Path, text: str) -> str | None:
     return None if there == text else "is out of date"
 
 
-@rule(
-    "metadata", "Cell ids are unique and short, check cells are locked and worth points, and end in the check itself."
-)
+@rule("metadata", "Cell ids are unique and short, check cells are locked, have points and end in the check itself.")
 def metadata(course: Course, lesson: Lesson) -> Iterator[Finding]:
     for made in (lesson_notebook(course, lesson), release_notebook(course, lesson)):
         kind = made.metadata.mechinterp.kind
@@ -89,8 +86,8 @@ def _grading_faults(cell: nbformat.NotebookNode) -> Iterator[str]:
         return
     if not about["locked"]:
         yield "the check cell is not locked."
-    if not about.get("points", 0) > 0:
-        yield "the check cell is worth no points."
+    if "points" not in about:
+        yield "the check cell says nothing of points."
     last = ast.parse(cell.source).body[-1]
     if not (isinstance(last, ast.Expr) and isinstance(last.value, ast.Call) and last.value.func.id == "check"):
         yield "the check cell must end in a call of check(...), which shows no value."
@@ -140,11 +137,3 @@ def squeezed(line: str) -> str:
     code = line.strip()
     code = "" if code.startswith("#") else re.split(r"\s{2}# ", code)[0]
     return re.sub(r"\s+", "", code.removeprefix("return "))
-
-
-@rule("source", "The lab with its hidden checks releases to the same notebook as without them.")
-def source(course: Course, lesson: Lesson) -> Iterator[Finding]:
-    from ..release import released
-
-    if released(source_notebook(course, lesson, seed=1)) != release_notebook(course, lesson):
-        yield Finding("source", lesson.stem, None, None, "a class's release version differs from `exercises/`.")
