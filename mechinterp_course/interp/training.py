@@ -1,7 +1,7 @@
-"""Recipes that make the bundled models, and the one loop that follows them.
+"""The loop that follows a recipe and makes a model: a Hugging Face folder with a model card.
 
-A recipe holds every choice; `train(name)` turns it into a Hugging Face folder with a model card. A run can be stopped and
-goes on where it was: the batch of a step depends on the seed and the step alone. Must not import TransformerLens.
+A run can be stopped and goes on where it was, because the batch of a step depends on the seed and the step alone. Must not
+import TransformerLens; imports torch only when something is trained or measured.
 """
 
 import dataclasses
@@ -13,68 +13,12 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from mechinterp_course.errors import CourseError, unknown
-from mechinterp_course.interp import tasks, tokenizer
+from mechinterp_course.errors import CourseError
+from mechinterp_course.interp import recipes, tasks, tokenizer
+from mechinterp_course.interp.recipes import Recipe
 
 SAVE_EVERY = 30.0  # seconds between two saved states: what an interruption costs at most
 MEASURE_EVERY = 500  # steps between two measurements on the validation split
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a model becomes. Two runs of one recipe on one machine give the same weights."""
-
-    name: str
-    about: str  # what the model is, in a sentence
-    good_for: str  # the line in the catalogue
-    n_layers: int
-    d_model: int
-    n_heads: int
-    d_mlp: int
-    steps: int
-    batch: int
-    lr: float
-    n_ctx: int = 256
-    warmup: int = 100
-    lr_end: float = 0.1  # the last step's learning rate, as a share of the highest
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip: float = 1.0
-    init_std: float = 0.02
-    seed: int = 0
-
-    def numbers(self) -> dict:
-        """The recipe without its prose: two runs with equal numbers give equal weights."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ("about", "good_for")}
-
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in [
-        Recipe(
-            name="code-2l",
-            about="A two-layer GPT-2-style transformer that predicts Python source code.",
-            good_for="building a transformer and loading real weights into it; hooks, attention patterns, sampling",
-            n_layers=2,
-            d_model=192,
-            n_heads=6,
-            d_mlp=768,
-            steps=14_000,
-            batch=8,
-            lr=3e-3,
-            lr_end=0.05,
-            warmup=200,
-            init_std=0.05,
-        )
-    ]
-}
-
-
-def recipe(name: str) -> Recipe:
-    """The recipe of that name."""
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]
 
 
 def new_model(recipe: Recipe):
@@ -261,7 +205,7 @@ def follow(run: Run, train_texts: list[str], validation_texts: list[str], progre
                 saved = time.monotonic()
 
 
-def write_model(model, recipe: Recipe, folder: Path) -> None:
+def write_model(model, folder: Path) -> None:
     """Write the Hugging Face folder: weights stored as float16 and declared as float32, so they load as float32."""
     import torch
     from safetensors.torch import save
@@ -323,7 +267,7 @@ def train(
     `out` is the folder to write (by default one named after the model, where you are); `stdlib` the library folder of
     the pinned Python; `steps` replaces the recipe's number. Run it again after Ctrl-C: it goes on where it was.
     """
-    chosen = recipe(name)
+    chosen = recipes.find(name)
     if steps is not None:
         chosen = dataclasses.replace(chosen, steps=steps)
     texts = {split: [text for _, text in tasks.read_split(split, stdlib)] for split in tasks.SPLITS}
@@ -335,7 +279,7 @@ def train(
     run.resume()
     try:
         follow(run, texts["train"], texts["validation"], progress)
-        write_model(run.model, chosen, folder)
+        write_model(run.model, folder)
         write_card(run, folder, texts)
     except KeyboardInterrupt:
         raise CourseError(

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.interp import models, tasks, tokenizer, training
+from mechinterp_course.interp import models, recipes, tasks, tokenizer, training
 
 TINY = dataclasses.replace(
-    training.RECIPES["code-2l"],
+    recipes.RECIPES["code-2l"],
     name="tiny",
     n_layers=2,
     d_model=16,
@@ -30,7 +30,7 @@ def small_corpus(monkeypatch):
     files = [(path, text[:6000]) for path, text in tasks.sample() if len(text) > 1000]
     parts = {"train": files[:4], "validation": files[4:6], "test": files[6:8]}
     monkeypatch.setattr(tasks, "read_split", lambda split, stdlib=None: parts[split])
-    monkeypatch.setitem(training.RECIPES, "tiny", TINY)
+    monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
     monkeypatch.setattr(training, "SAVE_EVERY", -1.0)  # after every step
 
 
@@ -56,7 +56,7 @@ def test_a_seed_decides_the_weights(tmp_path, monkeypatch):
     one = training.train("tiny", tmp_path / "one", progress=False)
     two = training.train("tiny", tmp_path / "two", progress=False)
     assert weights_in(one) == weights_in(two)
-    monkeypatch.setitem(training.RECIPES, "tiny", dataclasses.replace(TINY, seed=1))
+    monkeypatch.setitem(recipes.RECIPES, "tiny", dataclasses.replace(TINY, seed=1))
     other = training.train("tiny", tmp_path / "other", progress=False)
     assert weights_in(other) != weights_in(one)
 
