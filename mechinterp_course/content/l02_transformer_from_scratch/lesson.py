@@ -8,6 +8,8 @@
 # below is computed on your machine, on files that the model was not trained on.
 
 # %%
+import re
+
 import torch
 import torch.nn.functional as F
 
@@ -25,9 +27,9 @@ tokenizer = models.tokenizer("code-2l")
 # ### The whole machine on one page
 #
 # ```
-#   text → tokens → vectors ──┬──────────────┬──────────── … ──→ LayerNorm → logits → the next token
-#                             ↓      ↑       ↓      ↑
-#                             attention      MLP                 the same again in each layer
+#                         ┌─→ attention ─┐     ┌─→ MLP ─┐
+#   text → tokens → vectors ───────────(+)────────────(+)── … ─→ LayerNorm → logits → next token
+#                         the residual stream                 (layer 1: the same again)
 # ```
 #
 # The line in the middle is the [[term:residual stream]]: one vector for each position. Layers read from it and add to it. There
@@ -46,13 +48,16 @@ tokenizer = models.tokenizer("code-2l")
 # ]
 
 # %%
-parts = {"tokens": "embed", "positions": "pos_embed", "attention": "attn.", "MLPs": "mlp.", "LayerNorms": "ln"}
-sizes = [
-    sum(w.numel() for name, w in weights.items() if part in name and "unembed" not in name) for part in parts.values()
-]
-print(
-    f"together {sum(sizes):,} numbers; W_U is W_E again, transposed: {torch.equal(weights['unembed.W_U'], weights['embed.W_E'].T)}"
-)
+parts = {
+    "tokens": r"^embed",
+    "positions": r"^pos_embed",
+    "attention": r"\.attn\.",
+    "MLPs": r"\.mlp\.",
+    "LayerNorms": r"ln",
+}
+sizes = [sum(w.numel() for name, w in weights.items() if re.search(part, name)) for part in parts.values()]
+tied = torch.equal(weights["unembed.W_U"], weights["embed.W_E"].T)
+print(f"together {sum(sizes):,} numbers (the last matrix, W_U, is W_E again, transposed: {tied})")
 plots.bars(
     sizes,
     list(parts),
@@ -70,15 +75,15 @@ reveal("transformer-parameters")
 # ### Text becomes tokens
 #
 # The model never sees letters. A *tokenizer* cuts the text into pieces from a fixed list of 1,024, and each piece is a number:
-# a [[term:token]]. Frequent words are one token; rare names fall into pieces. Spaces belong to the word behind them, and a run of
-# spaces is a token of its own. The first token of every text is BOS, "beginning of sequence".
+# a [[term:token]]. Frequent words are one token; rare names fall into pieces. One space belongs to the word behind it; a longer run
+# of spaces is a token of its own. The first token of every text is BOS, "beginning of sequence".
 
 # %%
 code = "def area(width, height):\n    return width * height\n"
 tokens = tokenizer.encode(code)[None]  # (batch = 1, pos)
 words = tokenizer.str_tokens(tokens[0])
 labels = plots.token_labels(words)  # "4 (" : unique, and white space can be seen
-print(len(code), "letters,", len(words), "tokens")
+print(len(code), "characters,", len(words), "tokens")
 print(" | ".join(labels))
 
 # %% [markdown]
@@ -93,26 +98,8 @@ print(" | ".join(labels))
 # Below, two tokens are red where their vectors point the same way (cosine 1), white where they are unrelated, blue where opposite.
 
 # %%
-chosen = [
-    "def",
-    "class",
-    "import",
-    "from",
-    "if",
-    "for",
-    "return",
-    "self",
-    " None",
-    " True",
-    " False",
-    "0",
-    "1",
-    "2",
-    "(",
-    "[",
-    ")",
-    "]",
-]
+chosen = ["def", "class", "import", "from", "if", "for", "return", "self", " None", " True", " False"]
+chosen += ["0", "1", "2", "(", "[", ")", "]"]
 chosen = [word for word in chosen if len(tokenizer.ids(word)) == 1]  # single tokens only
 rows = F.normalize(weights["embed.W_E"][[tokenizer.ids(word)[0] for word in chosen]], dim=-1)
 names = [plots.visible(word) for word in chosen]
@@ -123,7 +110,7 @@ plots.heatmap(
     title="Which tokens have similar vectors?",
     xlabel="token",
     ylabel="token",
-    alt="The cosine similarity of every pair of eighteen token vectors. The diagonal is 1: each vector with itself.",
+    alt="The cosine similarity of every pair of eighteen token vectors; 1 on the diagonal.",
     zmid=0,
     zlabel="cosine",
 )
@@ -153,7 +140,7 @@ print("tokens", tuple(tokens.shape), "→ stream", tuple(stream.shape), "= (batc
 # answer = 0
 # why = [
 #   "Right. Position 0 sees only itself, and its attention has to sum to 1.",
-#   "Before training a head's attention is nearly even, but only over the positions that it can see. From position 0 that is one.",
+#   "Attention may well be even, but only over the positions that it can see. From position 0 that is one.",
 #   "True of every other position. But position 0 has no choice: it sees only itself.",
 # ]
 
@@ -164,7 +151,7 @@ plots.attention(
     cache["blocks.0.attn.hook_pattern"][0],
     words,
     title="Layer 0: where each position looks",
-    alt="Six heads. Each row is a query and sums to 1; the first row has all its attention on itself; above the diagonal all is 0.",
+    alt="Six heads. Each row is a query and sums to 1; row 0 looks at itself; above the diagonal all is 0.",
 )
 
 # %%
@@ -181,27 +168,27 @@ with torch.no_grad():
     batch_logits, batch_cache = model.run_with_cache(batch)
 heads, shares = [], []
 for layer in range(config.n_layers):
-    pattern = batch_cache[f"blocks.{layer}.attn.hook_pattern"][:, :, 8:]  # (batch, head, query from 8 on, key)
-    before, itself = pattern.diagonal(7, -2, -1).mean((0, 2)), pattern.diagonal(8, -2, -1).mean((0, 2))
-    shares.append(torch.stack([before, itself, pattern[..., 0].mean((0, 2))], dim=-1))
+    pattern = batch_cache[f"blocks.{layer}.attn.hook_pattern"][:, :, 8:]  # queries from 8 on
+    where = [pattern.diagonal(7, -2, -1), pattern.diagonal(8, -2, -1), pattern[..., 0]]  # before, itself, BOS
+    share = torch.stack([attention.mean((0, 2)) for attention in where], dim=-1)  # (head, where)
+    shares.append(torch.cat([share, 1 - share.sum(-1, keepdim=True)], dim=-1))
     heads += [f"{layer}.{h}" for h in range(config.n_heads)]
 
 # %%
 plots.heatmap(
-    torch.cat(shares),
-    x=["the token before", "itself", "BOS"],
+    torch.cat(shares).round(decimals=2),
+    x=["before", "itself", "BOS", "elsewhere"],
     y=heads,
     title="What each head looks at, on 16 held-out files",
     xlabel="where",
     ylabel="head (layer.head)",
-    alt="A row for each of the twelve heads: its mean attention to the previous token, to the same token and to BOS.",
+    alt="A row for each of twelve heads: mean attention to the token before, to itself, to BOS, and elsewhere.",
     text=True,
     zlabel="attention",
 )
 
 # %% [markdown]
-# What is missing in a row to make 1 went to other places. Is there a head that mostly looks one token back? Lesson 06 is about what
-# such a head is good for.
+# Each row sums to 1, up to rounding. Which head gives most to the token before? Lesson 06 is about what such a head is good for.
 #
 # *What this does not show*: what a head takes from there, or whether the model needs it. A bright pattern may move nothing.
 #
@@ -228,13 +215,11 @@ def mlp_0(x):
 
 reads = cache["blocks.0.mlp.hook_in"][0]  # what the MLP of layer 0 reads: (pos, d_model)
 order = torch.randperm(len(reads), generator=torch.Generator().manual_seed(0))
+ours, shuffled = mlp_0(reads), mlp_0(reads[order])
 print(
-    "as the model computes it:   ",
-    f"largest difference {(mlp_0(reads) - cache['blocks.0.hook_mlp_out'][0]).abs().max():.0e}",
+    f"our mlp_0 and the model's own:  largest difference {(ours - cache['blocks.0.hook_mlp_out'][0]).abs().max():.7f}"
 )
-print(
-    "shuffled in, shuffled out:  ", f"largest difference {(mlp_0(reads[order]) - mlp_0(reads)[order]).abs().max():.0e}"
-)
+print(f"shuffled in, shuffled out:      largest difference {(shuffled - ours[order]).abs().max():.7f}")
 
 # %%
 reveal("transformer-mlp-shuffle")
@@ -272,11 +257,13 @@ plots.bars(
 # what each of the four layers added. This is the fact on which half of this course stands.
 
 # %%
-terms = {"tokens": "hook_embed", "positions": "hook_pos_embed", "attention 0": "blocks.0.hook_attn_out"}
-terms |= {"MLP 0": "blocks.0.hook_mlp_out", "attention 1": "blocks.1.hook_attn_out", "MLP 1": "blocks.1.hook_mlp_out"}
+terms = {"tokens": "hook_embed", "positions": "hook_pos_embed"}
+for layer in range(config.n_layers):
+    terms[f"attention {layer}"] = f"blocks.{layer}.hook_attn_out"
+    terms[f"MLP {layer}"] = f"blocks.{layer}.hook_mlp_out"
 added = torch.stack([cache[name][0] for name in terms.values()])  # (term, pos, d_model)
 final = cache["blocks.1.hook_resid_post"][0]
-print(f"the sum of the six terms differs from the final stream by at most {(added.sum(0) - final).abs().max():.0e}")
+print(f"the sum of the six terms differs from the final stream by at most {(added.sum(0) - final).abs().max():.7f}")
 plots.heatmap(
     added.norm(dim=-1),
     x=labels,
@@ -350,12 +337,12 @@ plots.bars(
 # own model doing that.
 
 # %% [raw] quiz="transformer-who-moves"
-# question = "At the second `width`, something knows that a parameter was called `width` before. By which part did that arrive?"
+# question = "The model meets `width` for the second time. By which part can news of the first `width` reach that position?"
 # choices = ["attention", "an MLP", "the embedding of the token"]
 # answer = 0
 # why = [
 #   "Right. Only attention moves anything between positions.",
-#   "An MLP may use what arrived, but it sees one position at a time; it cannot fetch.",
+#   "An MLP may use what has arrived, but it sees one position at a time: it cannot fetch.",
 #   "The embedding depends on the token and its position alone. It is the same in every text.",
 # ]
 
@@ -371,7 +358,7 @@ plots.bars(
 #
 # 1. [[paper:vaswani2017]], section 3. Where our model differs: no encoder, LayerNorm before a layer and not after it, learned
 #    positions, no scaling of the embedding.
-# 2. [[paper:ba2016]], section 3: LayerNorm, in two pages.
+# 2. [[paper:ba2016]], section 3: where LayerNorm comes from.
 # 3. [[paper:radford2019]], section 2.3: the changes that make GPT-2.
 # 4. [[paper:elhage2021]]: read its "Transformer Overview" now. Come back for the rest in lessons 04 and 05.
 #
@@ -389,7 +376,7 @@ plots.bars(
 # ## What this does not show
 #
 # - We looked at where heads look and when a neuron fires. Neither says what the model *computes*; lessons 04 to 09 do that.
-# - Two layers and a million numbers. Larger models have the same parts, and can do things with them that this one cannot.
+# - Two layers and a million numbers. What larger models do with the same parts is not to be seen here.
 # - Every average above is over 16 files of one library. It says nothing about other code, or English.
 #
 # ## Questions I still have
