@@ -141,27 +141,28 @@ class Lesson:
 
     @cached_property
     def sittings(self) -> tuple[Sitting, ...]:
-        """The reading, then the lab in as few even parts of at most 50 minutes as it takes."""
-        total = sum(e.card.minutes for e in self.exercises)
-        parts = max(1, -(-total // MAX_LAB_MINUTES))
-        labs, taken, done = [[] for _ in range(parts)], 0, 0
-        for exercise in self.exercises:
-            # Go on to the next part once this one has its even share, or would become too long.
-            minutes = exercise.card.minutes
-            full = done + minutes / 2 > total * (taken + 1) / parts
-            long = sum(e.card.minutes for e in labs[taken]) + minutes > MAX_LAB_MINUTES
-            if labs[taken] and (full or long) and taken + 1 < parts:
-                taken += 1
-            labs[taken].append(exercise)
-            done += minutes
-        names = ["lab"] if parts == 1 else [f"lab {chr(ord('A') + i)}" for i in range(parts)]
+        """The reading, then the lab in as few parts of at most 50 minutes as it takes, as even as they can be."""
+        few = len(self._parts(MAX_LAB_MINUTES))
+        parts = next(parts for limit in range(1, MAX_LAB_MINUTES + 1) if len(parts := self._parts(limit)) == few)
+        names = ["lab"] if few == 1 else [f"lab {chr(ord('A') + i)}" for i in range(few)]
         return (
             Sitting("reading", self.minutes),
             *(
-                Sitting(name, sum(e.card.minutes for e in lab), tuple(e.name for e in lab))
-                for name, lab in zip(names, labs, strict=True)
+                Sitting(name, sum(e.card.minutes for e in part), tuple(e.name for e in part))
+                for name, part in zip(names, parts, strict=True)
             ),
         )
+
+    def _parts(self, limit: int) -> list[list[Exercise]]:
+        """Cut the lab, in order, into parts of at most `limit` minutes; a longer exercise stands alone."""
+        parts, minutes = [[]], 0
+        for exercise in self.exercises:
+            if parts[-1] and minutes + exercise.card.minutes > limit:
+                parts.append([])
+                minutes = 0
+            parts[-1].append(exercise)
+            minutes += exercise.card.minutes
+        return parts
 
 
 @dataclass(frozen=True)
