@@ -1,0 +1,99 @@
+"""A learner's first minutes in JupyterLab, in a real browser: a check that fails, an answer, a check that passes, the next page."""
+
+import json
+from urllib.parse import urlsplit
+
+import pytest
+
+from mechinterp_course.course.build import solved
+from mechinterp_course.tutor.catalog import course
+
+pytestmark = [pytest.mark.browser, pytest.mark.kernel]
+
+KERNEL_SECONDS = 90_000  # Playwright counts in milliseconds
+
+
+def open_notebook(page, address: str, path: str) -> None:
+    """Open a notebook of the workspace and wait until its kernel is idle."""
+    parts = urlsplit(address)
+    page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/{path}?{parts.query}")
+    page.locator(".jp-Notebook").wait_for(timeout=KERNEL_SECONDS)
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for(
+        state="attached", timeout=KERNEL_SECONDS
+    )
+
+
+def code_cell(page, text: str):
+    """Return the code cell that holds `text`, scrolled into view (JupyterLab draws only the cells near the window)."""
+    cell = page.locator(".jp-CodeCell", has=page.locator(".cm-content", has_text=text)).first
+    notebook = page.locator(".jp-WindowedPanel-outer").first
+    notebook.hover()
+    for _ in range(60):
+        if cell.count():
+            cell.scroll_into_view_if_needed()
+            return cell
+        page.mouse.wheel(0, 400)
+        page.wait_for_timeout(100)
+    raise AssertionError(f"No code cell shows {text!r}.")
+
+
+def run_cell(page, cell) -> None:
+    """Run one cell and wait until it has its number."""
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    cell.locator(".jp-InputPrompt", has_text="[*]").wait_for(state="detached", timeout=KERNEL_SECONDS)
+    page.wait_for_timeout(300)
+
+
+def type_answer(page, cell, text: str) -> None:
+    """Replace the cell's text, as one insertion, so that the editor closes no brackets by itself."""
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+
+
+def test_a_check_fails_passes_and_the_next_page_opens(chromium, workspace_server, shots):
+    workspace, address = workspace_server
+    lesson = course().lessons[0]
+    exercise = lesson.exercises[0]
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(address)
+    page.get_by_text(lesson.title).first.wait_for(timeout=KERNEL_SECONDS)
+    page.wait_for_timeout(2000)
+    page.screenshot(path=shots / "1_home.png")
+
+    open_notebook(page, address, f"exercises/{lesson.stem}/{lesson.stem}.ipynb")
+    for cell in lesson.intro:
+        if cell.type == "code":
+            run_cell(page, code_cell(page, cell.source.splitlines()[0]))
+    answer = code_cell(page, f"def {exercise.name}(")
+    run_cell(page, answer)
+    check = code_cell(page, f'check("{exercise.name}"')
+    run_cell(page, check)
+    check.get_by_text(f"{exercise.name} is not written yet").wait_for(timeout=KERNEL_SECONDS)
+    page.screenshot(path=shots / "2_unsolved.png")
+    told = check.locator(".jp-OutputArea").inner_text()
+    assert f"✗ {exercise.name}" in told
+    assert "Next:" in told
+    assert "Traceback" not in told and "site-packages" not in told and "mechinterp_course/" not in told
+
+    type_answer(page, answer, solved(exercise.answer.source))
+    run_cell(page, answer)
+    run_cell(page, check)
+    check.get_by_text(f"✓ {exercise.name}").wait_for(timeout=KERNEL_SECONDS)
+    page.screenshot(path=shots / "3_solved.png")
+    assert "✗" not in check.locator(".jp-OutputArea").inner_text()
+    events = [json.loads(line) for line in (workspace / "progress.jsonl").read_text().splitlines()]
+    assert [e["passed"] for e in events if e["kind"] == "check"] == [False, True]
+
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+Home")
+    page.locator(".jp-WindowedPanel-outer").first.hover()
+    page.mouse.wheel(0, -100_000)
+    following = course().lessons[1]
+    page.get_by_role("link", name=f"Lesson {following.number}: {following.title}").first.click()
+    page.locator(".lm-TabBar-tabLabel", has_text=f"{following.stem}.ipynb").first.wait_for(timeout=KERNEL_SECONDS)
+    page.get_by_role("heading", name=following.title).first.wait_for(timeout=KERNEL_SECONDS)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=shots / "4_next.png")
+    page.close()
