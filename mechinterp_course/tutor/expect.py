@@ -128,6 +128,8 @@ def describe(value: object) -> str:
         return f"a tensor of shape {show_shape(value.shape)}, {_type_name(value.dtype)}: {picture(value)}"
     if isinstance(value, (bool, Number)):
         return show(value)
+    if type(value).__name__ == "ndarray":
+        return f"a numpy array of shape {show_shape(value.shape)}"
     if isinstance(value, str):
         return repr(value if len(value) <= 60 else value[:57] + "...")
     text = repr(value)
@@ -159,7 +161,7 @@ def show(value) -> str:
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
     if not math.isfinite(value) or value == 0:
-        return f"{value:.2f}" if value == 0 else str(value)
+        return "0.00" if value == 0 else str(value)
     if 0.001 <= abs(value) < 10_000:
         return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
     return f"{value:.1e}"
@@ -258,7 +260,7 @@ def _plural(what: str) -> bool:
 
 
 def _reason(because: str) -> str:
-    return f" {because.rstrip('.')}." if because else ""
+    return f" {_cap(because.rstrip('.'))}." if because else ""
 
 
 def _type_name(dtype: torch.dtype) -> str:
