@@ -74,8 +74,8 @@ labels = plots.token_labels(words)
 # look = "Draw the picture below. A layer sees every position at about the same size, however large the stream has grown there."
 
 # %% [markdown]
-# Picture the residual stream at one position as a list of 192 numbers. One position's list may be ten times as large as
-# another's. LayerNorm brings all of them to one scale. For the list $x$ at each position:
+# Picture the residual stream at one position as a list of 192 numbers. One position's list may be much larger than another's.
+# LayerNorm brings all of them to one scale. For the list $x$ at each position:
 #
 # $$\text{LayerNorm}(x) = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \cdot w + b
 # \qquad \mu = \frac{1}{d_\text{model}}\sum_i x_i \qquad \sigma^2 = \frac{1}{d_\text{model}}\sum_i (x_i - \mu)^2$$
@@ -104,13 +104,12 @@ def layernorm(residual: torch.Tensor, w: torch.Tensor, b: torch.Tensor, eps: flo
 # %%
 embedded = weights["embed.W_E"][tokens] + weights["pos_embed.W_pos"][: tokens.shape[1]]
 ones, zeros = torch.ones(config.d_model), torch.zeros(config.d_model)
+real_w, real_b = weights["blocks.0.ln1.w"], weights["blocks.0.ln1.b"]
 plots.lines(
     {
         "before": embedded.norm(dim=-1)[0],
-        "after, with w = 1 and b = 0": layernorm(embedded, ones, zeros, config.eps).norm(dim=-1)[0],
-        "after, with the model's w and b": layernorm(
-            embedded, weights["blocks.0.ln1.w"], weights["blocks.0.ln1.b"], config.eps
-        ).norm(dim=-1)[0],
+        "after, w = 1, b = 0": layernorm(embedded, ones, zeros, config.eps).norm(dim=-1)[0],
+        "after, the model's w, b": layernorm(embedded, real_w, real_b, config.eps).norm(dim=-1)[0],
     },
     x=labels,
     title="Length of the vector at each position",
@@ -147,7 +146,7 @@ plots.lines(
 
 # %% answer="embed"
 def embed(tokens: torch.Tensor, W_E: torch.Tensor, W_pos: torch.Tensor) -> torch.Tensor:
-    """Return the start of the residual stream: for each token its row of W_E plus its position's row of W_pos.
+    """Return the start of the residual stream: each token's row of W_E plus its position's of W_pos.
 
     tokens: (batch, pos), whole numbers. W_E: (d_vocab, d_model). W_pos: (n_ctx, d_model), n_ctx >= pos.
     Returns: (batch, pos, d_model).
@@ -210,10 +209,10 @@ plots.heatmap(
 def attention_scores(
     normed: torch.Tensor, W_Q: torch.Tensor, b_Q: torch.Tensor, W_K: torch.Tensor, b_K: torch.Tensor
 ) -> torch.Tensor:
-    """Return the score of every query position with every key position, for each head, divided by √d_head; not masked.
+    """Return each head's score of every query with every key, divided by √d_head; not masked.
 
-    normed: (batch, pos, d_model). W_Q, W_K: (n_heads, d_model, d_head). b_Q, b_K: (n_heads, d_head).
-    Returns: (batch, head, query, key).
+    normed: (batch, pos, d_model). W_Q, W_K: (n_heads, d_model, d_head).
+    b_Q, b_K: (n_heads, d_head). Returns: (batch, head, query, key).
     """
     ### BEGIN SOLUTION
     query = torch.einsum("bpm,hmd->bphd", normed, W_Q) + b_Q
@@ -227,7 +226,8 @@ def attention_scores(
 
 # %%
 ln1 = [weights["blocks.0.ln1.w"], weights["blocks.0.ln1.b"]]
-attn = {name: weights[f"blocks.0.attn.{name}"] for name in ["W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V", "W_O", "b_O"]}
+attn = {name: weights[f"blocks.0.attn.{name}"] for name in ["W_Q", "b_Q", "W_K", "b_K"]}
+attn |= {name: weights[f"blocks.0.attn.{name}"] for name in ["W_V", "b_V", "W_O", "b_O"]}
 
 residual = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
 normed = layernorm(residual, *ln1, config.eps)
@@ -265,10 +265,11 @@ plots.heatmap(
 # A model that may look at the next token has nothing left to predict. So a query sees itself and what came before:
 #
 # ```
-#             key 0  key 1  key 2                  key 0  key 1  key 2
-#   query 0 [  1.0    9.9    9.9 ]       query 0 [  1.00   0      0    ]
-#   query 1 [  1.0    1.0    9.9 ]   →   query 1 [  0.50   0.50   0    ]      every row sums to 1
-#   query 2 [  1.0    1.0    1.0 ]       query 2 [  0.33   0.33   0.33 ]
+#               scores                        pattern: every row sums to 1
+#             key 0  key 1  key 2               key 0  key 1  key 2
+#   query 0 [  1.0    9.9    9.9 ]            [  1.00   0      0    ]
+#   query 1 [  1.0    1.0    9.9 ]     →      [  0.50   0.50   0    ]
+#   query 2 [  1.0    1.0    1.0 ]            [  0.33   0.33   0.33 ]
 # ```
 #
 # Hide the later keys, then turn each row into a distribution with a softmax. Any `torch` function may help you
@@ -277,9 +278,10 @@ plots.heatmap(
 
 # %% answer="attention_pattern"
 def attention_pattern(scores: torch.Tensor) -> torch.Tensor:
-    """Return the attention pattern: later keys get 0, and each query's attention to the other keys is the softmax of its scores.
+    """Return the attention pattern: 0 for later keys, and the softmax of the scores over the others.
 
-    scores: (batch, head, query, key), with as many queries as keys. Returns: the same shape, each row sums to 1.
+    scores: (batch, head, query, key), with as many queries as keys.
+    Returns: the same shape, each row sums to 1.
     """
     ### BEGIN SOLUTION
     n = scores.shape[-1]
@@ -336,9 +338,10 @@ def attention_output(
     W_O: torch.Tensor,
     b_O: torch.Tensor,
 ) -> torch.Tensor:
-    """Return what an attention layer adds to the stream: each head's values, mixed by its pattern, through W_O, summed over heads.
+    """Return what attention adds to the stream: values mixed by the pattern, through W_O, summed over heads.
 
-    normed: (batch, pos, d_model). pattern: (batch, head, query, key). W_V: (n_heads, d_model, d_head). b_V: (n_heads, d_head).
+    normed: (batch, pos, d_model). pattern: (batch, head, query, key).
+    W_V: (n_heads, d_model, d_head). b_V: (n_heads, d_head).
     W_O: (n_heads, d_head, d_model). b_O: (d_model,). Returns: (batch, pos, d_model).
     """
     ### BEGIN SOLUTION
@@ -355,21 +358,14 @@ def attention_output(
 
 # %%
 def one_head(h):
-    return attention_output(
-        normed,
-        pattern[:, h : h + 1],
-        attn["W_V"][h : h + 1],
-        attn["b_V"][h : h + 1],
-        attn["W_O"][h : h + 1],
-        0 * attn["b_O"],
-    )
+    W_V, b_V, W_O = (attn[name][h : h + 1] for name in ["W_V", "b_V", "W_O"])
+    return attention_output(normed, pattern[:, h : h + 1], W_V, b_V, W_O, 0 * attn["b_O"])
 
 
 each_head = torch.stack([one_head(h)[0] for h in range(config.n_heads)])  # (head, pos, d_model)
 together = attention_output(normed, pattern, attn["W_V"], attn["b_V"], attn["W_O"], attn["b_O"])[0]
-print(
-    f"sum of the heads + b_O differs from the whole layer by {(each_head.sum(0) + attn['b_O'] - together).abs().max():.1e}"
-)
+difference = (each_head.sum(0) + attn["b_O"] - together).abs().max()
+print(f"the sum of the heads, plus b_O, differs from the whole layer by at most {difference:.7f}")
 plots.heatmap(
     each_head.norm(dim=-1),
     x=labels,
@@ -415,8 +411,8 @@ def mlp(
 ) -> torch.Tensor:
     """Return what an MLP layer adds to the stream: gelu_new(normed W_in + b_in) W_out + b_out.
 
-    normed: (batch, pos, d_model). W_in: (d_model, d_mlp). b_in: (d_mlp,). W_out: (d_mlp, d_model). b_out: (d_model,).
-    Returns: (batch, pos, d_model).
+    normed: (batch, pos, d_model). W_in: (d_model, d_mlp). b_in: (d_mlp,).
+    W_out: (d_mlp, d_model). b_out: (d_model,). Returns: (batch, pos, d_model).
     """
     ### BEGIN SOLUTION
     pre = normed @ W_in + b_in
@@ -487,10 +483,11 @@ plots.bars(
 
 
 # %% answer="transformer_block"
-def transformer_block(residual: torch.Tensor, weights: dict[str, torch.Tensor], layer: int, eps: float) -> torch.Tensor:
+def transformer_block(residual: torch.Tensor, weights: dict, layer: int, eps: float) -> torch.Tensor:
     """Return the residual stream after one block: attention has added to it, then the MLP.
 
-    residual: (batch, pos, d_model). weights: all the model's weights. layer: which block. Returns: (batch, pos, d_model).
+    residual: (batch, pos, d_model). weights: all the model's weights. layer: which block.
+    Returns: (batch, pos, d_model).
     """
 
     def part(name: str) -> torch.Tensor:
@@ -555,10 +552,11 @@ plots.lines(
 
 
 # %% answer="transformer"
-def transformer(tokens: torch.Tensor, weights: dict[str, torch.Tensor], config) -> torch.Tensor:
+def transformer(tokens: torch.Tensor, weights: dict, config) -> torch.Tensor:
     """Return the model's logits: at each position, a score for every token that could come next.
 
-    tokens: (batch, pos). weights: all the model's weights, by name. config: its sizes. Returns: (batch, pos, d_vocab).
+    tokens: (batch, pos). weights: all the model's weights, by name. config: its sizes.
+    Returns: (batch, pos, d_vocab).
     """
     ### BEGIN SOLUTION
     residual = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
@@ -605,17 +603,17 @@ plots.bars(
 files = [tokenizer.encode(text)[: config.n_ctx] for _, text in tasks.sample()]
 batch = torch.stack([file for file in files if len(file) == config.n_ctx])
 batch_logits = transformer(batch, weights, config)
-losses = F.cross_entropy(batch_logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten(), reduction="none").view(
-    len(batch), -1
-)
-print(
-    f"your model on {len(batch)} held-out files: {losses.mean():.2f} nats a token (files from {losses.mean(1).min():.2f} to {losses.mean(1).max():.2f})"
-)
-print(f"the model card, on the whole test split:  {models.card('code-2l')['loss']['test']['nats_per_token']:.2f}")
+losses = F.cross_entropy(batch_logits[:, :-1].mT, batch[:, 1:], reduction="none")  # (file, pos)
+print(f"your model on {len(batch)} held-out files:      {losses.mean():.2f} nats a token")
+print(f"single files:                       {losses.mean(1).min():.2f} to {losses.mean(1).max():.2f}")
+card = models.card("code-2l")
+print(f"the card, on the whole test split:  {card['loss']['test']['nats_per_token']:.2f}")
 
 # %% [markdown]
-# *What this does not show*: that the model understands Python. The beginnings of files (licences, docstrings, imports) are not
-# typical code, which is one reason why your number differs from the card's.
+# The two need not be equal: yours is over the beginnings of some files (licences, docstrings, imports), the card's over all of
+# every file.
+#
+# *What this does not show*: that the model understands Python. A low loss says that it predicts this kind of text well.
 
 # %% [raw] card="with_temperature"
 # title = "Temperature"
@@ -689,7 +687,8 @@ plots.lines(
 def top_k_filter(probabilities: torch.Tensor, k: int) -> torch.Tensor:
     """Return the distribution with only the k most probable tokens of each row left, rescaled.
 
-    probabilities: (batch, d_vocab), each row sums to 1. k: from 1 to d_vocab. Returns: the same shape, each row sums to 1.
+    probabilities: (batch, d_vocab), each row sums to 1. k: from 1 to d_vocab.
+    Returns: the same shape, each row sums to 1.
     """
     ### BEGIN SOLUTION
     threshold = probabilities.topk(k, dim=-1).values[..., -1:]
@@ -738,8 +737,10 @@ plots.bars(
 # *kept*, so one token always remains. All others become 0, and the row is rescaled.
 #
 # ```
-#   probability      0.50   0.25   0.15   0.10        p = 0.7: keep 0.50 and 0.25 (0.75 is the first total to reach 0.7)
-#   running total    0.50   0.75   0.90   1.00        p = 0.8: keep 0.15 as well
+#   probability      0.50   0.25   0.15   0.10
+#   running total    0.50   0.75   0.90   1.00
+#                            ↑      └ p = 0.8: keep 0.50, 0.25 and 0.15
+#                            └ p = 0.7: keep 0.50 and 0.25
 # ```
 #
 # This is also called nucleus sampling ([[paper:holtzman2020]]). The row that you get is not sorted: mind the places.
@@ -747,9 +748,10 @@ plots.bars(
 
 # %% answer="top_p_filter"
 def top_p_filter(probabilities: torch.Tensor, p: float) -> torch.Tensor:
-    """Return the distribution with only the smallest set of most probable tokens that holds at least p, rescaled.
+    """Return the distribution of the smallest set of most probable tokens that holds at least p.
 
-    probabilities: (batch, d_vocab), each row sums to 1. p: between 0 and 1. Returns: the same shape, each row sums to 1.
+    probabilities: (batch, d_vocab), each row sums to 1. p: between 0 and 1.
+    Returns: the same shape, each row sums to 1.
     """
     ### BEGIN SOLUTION
     ordered, places = probabilities.sort(dim=-1, descending=True)
@@ -793,9 +795,9 @@ plots.bars(
 # The model predicts one token. To write, predict, draw a token, put it at the end, and go round again:
 #
 # ```
-#   tokens → transformer → logits at the last position → temperature → top-k → top-p → draw one → tokens + 1
-#     ↑                                                                                              │
-#     └──────────────────────────────────────────────────────────────────────────────────────────────┘
+#   tokens → transformer → last position's logits → temperature → top-k → top-p
+#     ↑                                                                     │
+#     └──────── put it at the end ←──────── draw one token ←────────────────┘
 # ```
 #
 # Two things to mind. The model has no positions beyond `config.n_ctx`: give it the *last* `n_ctx` tokens. And draw with the
@@ -805,7 +807,7 @@ plots.bars(
 # %% answer="generate"
 def generate(
     tokens: torch.Tensor,
-    weights: dict[str, torch.Tensor],
+    weights: dict,
     config,
     n_new: int,
     generator: torch.Generator,
@@ -837,14 +839,16 @@ def generate(
 
 # %%
 start = tokenizer.encode('class Stack:\n    """')[None]
-for name, settings in {
+samples = {
     "temperature 0.3": {"temperature": 0.3},
     "temperature 0.9, top-p 0.9": {"temperature": 0.9, "top_p": 0.9},
     "temperature 1.5": {"temperature": 1.5},
-}.items():
+}
+for name, settings in samples.items():
     text = generate(start, weights, config, 120, torch.Generator().manual_seed(1), **settings)
     print(f"--- {name} " + "-" * (70 - len(name)))
     print(tokenizer.decode(text[0, 1:]))
+print("-" * 75)
 
 # %% [markdown]
 # *What this does not show*: three samples are an impression, not a measurement. The loss above is the measurement.
