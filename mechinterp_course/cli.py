@@ -8,6 +8,8 @@ answer while they load.
 import os
 import sys
 
+STOPPED = 130
+
 
 def main() -> None:
     """Run the command line and exit."""
@@ -18,6 +20,8 @@ def main() -> None:
         from .commands.app import run
 
         code = run(sys.argv[1:])
+        if code == STOPPED:  # Typer hears Ctrl-C first, and makes it an exit code
+            code = _stopped()
     except KeyboardInterrupt:
         code = _stopped()
     except BrokenPipeError:  # `mechinterp status | head`
@@ -31,4 +35,4 @@ def _stopped() -> int:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the goodbye short
     print("\nStopped. Nothing was lost.", file=sys.stderr)
-    return 130
+    return STOPPED

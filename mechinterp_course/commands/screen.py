@@ -139,7 +139,8 @@ def outcome(screen: Screen, found) -> None:
         verdict = line.startswith(("✓", "✗"))
         said.append(Text(line, "green" if verdict and found.passed else "cyan" if line.startswith("Next:") else ""))
     screen.console.print(Group(*said))
-    screen.line()
+    if rest:
+        screen.line()
 
 
 def reset(screen: Screen, done) -> None:
@@ -184,11 +185,7 @@ def _change(screen: Screen, change, verb: str) -> None:
     said = [f"it was called {change.was}"] if change.was else []
     merged = change.merged
     if merged:
-        kept = (
-            [count(len(merged.kept_answers) + len(merged.renamed), "answer")]
-            if merged.kept_answers or merged.renamed
-            else []
-        )
+        kept = [count(len(merged.kept_answers), "answer")] if merged.kept_answers else []
         kept += [f"{count(merged.own_cells, 'cell')} of your own"] if merged.own_cells else []
         said += [f"kept: {' and '.join(kept)}"] if kept else []
         said += [f"new: {', '.join(merged.new_exercises)}"] if merged.new_exercises else []

@@ -231,14 +231,17 @@ def stop(server: Server) -> None:
     """Stop JupyterLab and its kernels, in order where it listens, by force where it does not."""
     process = server.process
     with _deaf_to_interrupts():
-        if process.poll() is None:
-            with contextlib.suppress(OSError, ValueError):
-                _request(server, "api/shutdown", 3, method="POST").close()
-        for ask in (lambda: None, process.terminate, process.kill):
-            ask()
-            with contextlib.suppress(subprocess.TimeoutExpired):
+        for ask in (lambda: _shut_down(server), process.terminate, process.kill):
+            with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
+                if process.poll() is None:
+                    ask()
                 process.wait(timeout=SECONDS_TO_STOP)
                 return
+
+
+def _shut_down(server: Server) -> None:
+    """Ask JupyterLab to end; raise where it does not listen (yet)."""
+    _request(server, "api/shutdown", 3, method="POST").close()
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ class Merged:
 class _Mine:
     """The learner's notebook, sorted: `released` by id, `own` cells by the id of the released cell that they follow."""
 
+    known: dict[str, dict]  # the cells of both releases
     released: dict[str, dict] = field(default_factory=dict)
     own: dict[str, list[dict]] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
@@ -49,12 +50,12 @@ def merge(base: dict, mine: dict, new: dict, renames: dict[str, str] | None = No
 
     `renames` maps the former id of an answer cell to its present one.
     """
-    base_cells, new_cells = by_id(base), by_id(new)
-    # What stands in `mine` under an id of the new release came with an update that was interrupted.
-    known = {**new_cells, **base_cells}
-    sorted_mine = _sort(mine, known)
     merged = Merged({**new, "cells": [], "metadata": {**mine.get("metadata", {}), **new.get("metadata", {})}})
-    carried = _carry(sorted_mine, base_cells, new_cells, renames or {}, merged)
+    new_cells = by_id(new)
+    pairs = _renamed(by_id(base), new_cells, renames or {})
+    base_cells = by_id(_relabelled(base, pairs))
+    # What stands in `mine` under an id of the new release came with an update that was interrupted.
+    sorted_mine = _sort(_relabelled(mine, pairs), {**new_cells, **base_cells})
     cells = merged.notebook["cells"]
     behind = _anchors(sorted_mine, new_cells)
 
@@ -67,9 +68,10 @@ def merge(base: dict, mine: dict, new: dict, renames: dict[str, str] | None = No
     cells += _own(sorted_mine, "", merged) + followers("")
     for cell in new["cells"]:
         name = cell_id(cell)
-        cells += _released_cell(name, cell, base_cells.get(name, cell), sorted_mine, carried, merged)
+        cells += _released_cell(name, cell, base_cells.get(name), sorted_mine, merged)
         cells += followers(name)
-    _keep_removed(cells, sorted_mine, base_cells, new_cells, carried, merged)
+    _keep_removed(cells, sorted_mine, base_cells, new_cells, merged)
+    _note_renamed(pairs, sorted_mine, base_cells, merged)
     _unique_ids(cells, set(new_cells))
     return merged
 
@@ -80,7 +82,7 @@ def merge(base: dict, mine: dict, new: dict, renames: dict[str, str] | None = No
 def _sort(mine: dict, known: dict[str, dict]) -> _Mine:
     """Tell the learner's own cells from the released ones; of two cells with one id, one is the released cell."""
     chosen = _choose(mine["cells"], known)
-    result = _Mine()
+    result = _Mine(known)
     anchor = ""
     for at, cell in enumerate(mine["cells"]):
         name = chosen.get(at)
@@ -142,17 +144,17 @@ def _anchors(mine: _Mine, new_cells: dict[str, dict]) -> dict[str, list[str]]:
 # --- released cells -------------------------------------------------------------------------------------------------
 
 
-def _released_cell(name: str, cell: dict, base: dict, mine: _Mine, carried: dict[str, dict], merged: Merged) -> list:
+def _released_cell(name: str, cell: dict, base: dict | None, mine: _Mine, merged: Merged) -> list:
     """Return what stands in the place of one cell of the new release: usually one cell, two where both changed it."""
     theirs = mine.released.get(name)
     if is_answer(cell):
-        return [_answer(name, cell, base, theirs, carried.get(name), merged)]
+        return [_answer(name, cell, base, theirs, merged)]
     if is_check(cell):
         return [_refreshed(cell, theirs)]
     if theirs is None:
         # A cell of prose that the learner deleted stays deleted; one that the release brings is new.
-        deleted = base is not cell
-        return [] if deleted else [cell]
+        return [cell] if base is None else []
+    base = base or cell
     if source(theirs) in (source(base), source(cell)):
         return [_refreshed(cell, theirs)]
     if source(base) == source(cell) and theirs.get("cell_type") == cell.get("cell_type"):
@@ -160,13 +162,12 @@ def _released_cell(name: str, cell: dict, base: dict, mine: _Mine, carried: dict
     return [cell, _as_own(theirs)] if source(theirs).strip() else [cell]
 
 
-def _answer(name: str, cell: dict, base: dict, theirs: dict | None, carried: dict | None, merged: Merged) -> dict:
-    if carried is not None and (theirs is None or _unwritten(theirs, base, cell)):
-        return carried
+def _answer(name: str, cell: dict, base: dict | None, theirs: dict | None, merged: Merged) -> dict:
     if theirs is None:
-        if base is cell:
+        if base is None:
             merged.new_exercises.append(name)
         return cell
+    base = base or cell
     if _unwritten(theirs, base, cell):
         return _refreshed(cell, theirs)
     merged.kept_answers.append(name)
@@ -204,8 +205,8 @@ def _with_theirs(cell: dict, theirs: dict) -> dict:
 def _own(mine: _Mine, anchor: str, merged: Merged) -> list[dict]:
     cells = mine.own.get(anchor, [])
     merged.own_cells += len(cells)
-    # A copied check or answer cell must not be taken for the real one.
-    return [_as_own(cell) if grading(cell) else cell for cell in cells]
+    # A copy of a released cell must not be taken for the real one.
+    return [_as_own(cell) if grading(cell) or cell_id(cell) in mine.known else cell for cell in cells]
 
 
 def _as_own(cell: dict) -> dict:
@@ -223,13 +224,12 @@ def _leftover(name: str, mine: _Mine, base_cells: dict, new_cells: dict) -> list
     return [_as_own(cell)] if source(cell) != source(base_cells[name]) and source(cell).strip() else []
 
 
-def _keep_removed(cells: list, mine: _Mine, base_cells: dict, new_cells: dict, carried: dict, merged: Merged) -> None:
+def _keep_removed(cells: list, mine: _Mine, base_cells: dict, new_cells: dict, merged: Merged) -> None:
     """Put the answers to exercises that are gone at the end, under a heading."""
-    moved = {old for old, _ in merged.renamed}
     kept = []
     for name in mine.order:
         cell, base = mine.released[name], base_cells.get(name)
-        if name in new_cells or name in moved or base is None or not is_answer(base):
+        if name in new_cells or base is None or not is_answer(base):
             continue
         if not _unwritten(cell, base):
             kept.append(_as_own(cell))
@@ -256,31 +256,53 @@ def _unique_ids(cells: list[dict], reserved: set[str]) -> None:
 # --- renamed exercises ----------------------------------------------------------------------------------------------
 
 
-def _carry(mine: _Mine, base_cells: dict, new_cells: dict, renames: dict[str, str], merged: Merged) -> dict[str, dict]:
-    """Return the answers that move to the new name of their exercise, as cells by that name."""
-    carried: dict[str, dict] = {}
+def _renamed(base_cells: dict, new_cells: dict, renames: dict[str, str]) -> dict[str, str]:
+    """Return the exercises that have another name in the new release, as {former name: name}."""
+    pairs: dict[str, str] = {}
     for old, name in renames.items():
-        theirs, base, cell = mine.released.get(old), base_cells.get(old), new_cells.get(name)
-        if theirs is None or base is None or cell is None or old in new_cells or name in carried:
+        gone, came = old in base_cells and old not in new_cells, name in new_cells and name not in base_cells
+        if gone and came and name not in pairs.values():
+            pairs[old] = name
+    return pairs
+
+
+def _relabelled(made: dict, pairs: dict[str, str]) -> dict:
+    """Return the notebook with the cells of renamed exercises under their new ids, and the function renamed where it is safe."""
+    return {**made, "cells": [_relabelled_cell(cell, pairs) for cell in made["cells"]]}
+
+
+def _relabelled_cell(cell: dict, pairs: dict[str, str]) -> dict:
+    label = cell_id(cell)
+    for old, name in pairs.items():
+        if label == old:
+            return {**with_source(cell, renamed_source(source(cell), old, name)[0]), "id": name}
+        if label.startswith(f"{old}-"):
+            return {**cell, "id": name + label.removeprefix(old)}
+    return cell
+
+
+def _note_renamed(pairs: dict[str, str], mine: _Mine, base_cells: dict, merged: Merged) -> None:
+    """Write down which answers moved to a new name, and what the learner still has to rename."""
+    for old, name in pairs.items():
+        if name not in merged.kept_answers:
             continue
-        written_anew = name in mine.released and not _unwritten(mine.released[name], cell, base_cells.get(name, cell))
-        if _unwritten(theirs, base) or written_anew:
-            continue
-        text, safe = renamed_source(source(theirs), old, name)
-        carried[name] = _with_theirs(cell, with_source(theirs, text))
         merged.renamed.append((old, name))
-        if not safe:
+        if old in _defines(source(mine.released[name])) or name not in _defines(source(mine.released[name])):
             merged.notes.append(f"{name} was called {old}: rename the function in your answer to {name}.")
-        if callers := _callers(mine, old):
-            merged.notes.append(f"{callers} other cell(s) of yours call {old}: it is now called {name}.")
-    return carried
+        if callers := _callers(mine, base_cells, name, old):
+            cells = "1 other cell of yours calls" if callers == 1 else f"{callers} other cells of yours call"
+            merged.notes.append(f"{cells} {old}: it is now called {name}.")
 
 
-def _callers(mine: _Mine, name: str) -> int:
-    """Return how many of the learner's cells, the answer itself aside, use that name."""
-    cells = [cell for key, cell in mine.released.items() if key != name and not is_check(cell)]
+def _callers(mine: _Mine, base_cells: dict, name: str, old: str) -> int:
+    """Return how many of the cells that the learner wrote, the answer itself aside, use the former name."""
+    cells = [
+        cell
+        for key, cell in mine.released.items()
+        if key != name and not is_check(cell) and source(cell) != source(base_cells.get(key, {}))
+    ]
     cells += [cell for group in mine.own.values() for cell in group]
-    return sum(name in _names(source(cell)) for cell in cells if cell.get("cell_type") == "code")
+    return sum(old in _names(source(cell)) for cell in cells if cell.get("cell_type") == "code")
 
 
 def _names(text: str) -> set[str]:

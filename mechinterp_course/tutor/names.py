@@ -15,7 +15,7 @@ def named(course: Course, name: str) -> Exercise | Lesson:
         if name.strip().zfill(2) in course.map:
             raise
     lessons = [text for lesson in course.lessons for text in (lesson.stem, lesson.slug)]
-    raise unknown("exercise or lesson", name, [*course.exercises, *lessons])
+    raise unknown("exercise or lesson", name, {*course.exercises, *lessons})
 
 
 def exercises_of(course: Course, name: str) -> dict[str, list[str]]:

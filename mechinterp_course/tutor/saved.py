@@ -1,11 +1,15 @@
 """`mechinterp check`: runs the checks of a saved notebook in a kernel, on a copy; the notebook itself is not touched.
 
 Every code cell runs, as it would in JupyterLab; of the check cells only those that are asked for, as they were released.
-The kernel records the events (`runner.check`). nbclient is imported when a kernel is needed.
+These record their events (`runner.check`); a `hint` or a `borrow` in another cell was recorded when the learner ran it.
+nbclient is imported when a kernel is needed.
 """
 
+import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +37,7 @@ class Outcome:
 class _Plan:
     """The code cells to run, as (id, text), and the last check cell of each exercise."""
 
+    root: Path
     path: Path
     cells: list[tuple[str, str]]
     checks: dict[str, tuple[str, ...]]
@@ -88,6 +93,7 @@ def _plan(ws: Workspace, lesson: Lesson, names: list[str]) -> _Plan:
     code = _once([cell for cell in code if cell[0] in asked or cell[0] not in all_checks], asked)
     last = max((i for i, (name, _) in enumerate(code) if name in asked), default=-1)
     return _Plan(
+        ws.root,
         path,
         [cell for cell in code[: last + 1] if cell[1].strip()],
         {name: place.checks for name, place in wanted.items()},
@@ -116,7 +122,7 @@ def _once(code: list[tuple[str, str]], asked: set[str]) -> list[tuple[str, str]]
 def _run(plan: _Plan, tell: Callable[[str], None]) -> Iterator[Outcome]:
     tell("starting a kernel")
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from nbformat.v4 import new_code_cell, new_notebook
 
     cells = [new_code_cell(text) for _, text in plan.cells]
@@ -129,13 +135,16 @@ def _run(plan: _Plan, tell: Callable[[str], None]) -> Iterator[Outcome]:
     )
     outputs: dict[str, list] = {}
     due = {checks[-1]: name for name, checks in plan.checks.items()}
+    asked = {i for checks in plan.checks.values() for i in checks}
     with _kernel(client):
         for at, (name, _) in enumerate(plan.cells):
             tell(f"cell {at + 1} of {len(plan.cells)}")
             try:
+                if name in asked:
+                    client.execute_cell(new_code_cell(_recording_in(plan.root)), at)
                 client.execute_cell(cells[at], at)
-            except CellExecutionError:
-                pass  # allow_errors keeps an error as the cell's output; nothing else is raised for one
+                if name in asked:
+                    client.execute_cell(new_code_cell(_recording_in("")), at)
             except (DeadKernelError, CellTimeoutError) as error:
                 raise _stopped(plan, name, error) from None
             outputs[name] = outputs.get(name, []) + list(cells[at].outputs)
@@ -143,13 +152,19 @@ def _run(plan: _Plan, tell: Callable[[str], None]) -> Iterator[Outcome]:
                 yield _outcome(plan, due[name], outputs)
 
 
+def _recording_in(workspace_root: Path | str) -> str:
+    """Return the code that tells the kernel where to record, without a name in the learner's namespace."""
+    return f'__import__("os").environ["MECHINTERP_WORKSPACE"] = {str(workspace_root)!r}'
+
+
 def _kernel(client):
     """Return the context in which the client's kernel runs, with a sentence where none starts."""
-    from contextlib import contextmanager
 
     @contextmanager
     def running():
-        context = client.setup_kernel()
+        # What a kernel writes to its terminal is about itself; what cells print comes another way.
+        quiet = {**os.environ, "MECHINTERP_WORKSPACE": ""}  # nothing is recorded until a check is due
+        context = client.setup_kernel(stderr=subprocess.DEVNULL, env=quiet)
         try:
             context.__enter__()
         except Exception as error:
