@@ -16,12 +16,14 @@ from .guard import Call, copied
 BUDGET_SECONDS = 1.0
 
 
-def diagnose(calls: Sequence[Call], wrong_answers: Sequence[WrongAnswer], right: Callable) -> WrongAnswer | None:
-    """Return the one wrong answer that behaves like the recorded calls, or None."""
-    slow = sum(call.seconds for call in calls) * (len(wrong_answers) + 1) > BUDGET_SECONDS
+def diagnose(
+    calls: Sequence[Call], wrong_answers: Sequence[WrongAnswer], right: Callable, budget: float = BUDGET_SECONDS
+) -> WrongAnswer | None:
+    """Return the one wrong answer that behaves like the recorded calls, or None; give up after `budget` seconds."""
+    slow = sum(call.seconds for call in calls) * (len(wrong_answers) + 1) > budget
     if not calls or slow:
         return None
-    deadline = time.perf_counter() + BUDGET_SECONDS
+    deadline = time.perf_counter() + budget
     matching = [wrong for wrong in wrong_answers if _behaves_like(wrong.answer, calls, deadline)]
     if len(matching) != 1 or _behaves_like(right, calls, deadline) or time.perf_counter() > deadline:
         return None

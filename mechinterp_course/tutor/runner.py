@@ -18,7 +18,7 @@ from .checks import Check, Draw
 from .checks import Exercise as Checked
 from .expect import Miss, describe
 from .guard import Call, Guarded, Raised, Unsolved
-from .misconceptions import diagnose
+from .misconceptions import BUDGET_SECONDS, diagnose
 from .reference import reference
 
 VISIBLE_SEED = 0
@@ -99,8 +99,13 @@ def check(name: str, answer: Callable = _NOT_GIVEN, *, seed: int | None = None) 
         print(line)
 
 
-def examine(name: str, answer: object, *, seed: int | None = None) -> Verdict:
-    """Run the checks of `name` on `answer` and return the verdict; nothing is printed or recorded."""
+def examine(
+    name: str, answer: object, *, seed: int | None = None, advise: bool = True, budget: float = BUDGET_SECONDS
+) -> Verdict:
+    """Run the checks of `name` on `answer` and return the verdict; nothing is printed or recorded.
+
+    With `advise`, an answer that fails is told the name of its mistake, if that is found in `budget` seconds.
+    """
     book = course()
     card = book.exercise(name).card
     checked = book.checks(book.lesson_of(name)).get(name)
@@ -113,7 +118,7 @@ def examine(name: str, answer: object, *, seed: int | None = None) -> Verdict:
     with own_random_state():
         verdict = _run_checks(card, answer, todo, VISIBLE_SEED if seed is None else seed)
         verdict = replace(verdict, hidden=seed is not None)
-        return verdict if verdict.passed else _advised(verdict, card, answer, checked)
+        return verdict if verdict.passed or not advise else _advised(verdict, card, answer, checked, budget)
 
 
 @contextlib.contextmanager
@@ -197,7 +202,7 @@ def _unsolved(card: Card, where: str) -> dict:
     }
 
 
-def _advised(verdict: Verdict, card: Card, answer: Callable, checked: Checked) -> Verdict:
+def _advised(verdict: Verdict, card: Card, answer: Callable, checked: Checked, budget: float) -> Verdict:
     """Add the name of the mistake and the next step to a verdict that did not pass."""
     if verdict.step:
         return verdict
@@ -208,7 +213,7 @@ def _advised(verdict: Verdict, card: Card, answer: Callable, checked: Checked) -
             told=f"{verdict.told.splitlines()[0]}\n{card.name} calls {broken}, and {broken} does not pass its own check.",
             step=f'mend {broken} first: check("{broken}", {broken})',
         )
-    mistake = diagnose(verdict.calls, checked.wrong_answers, reference(card.name))
+    mistake = diagnose(verdict.calls, checked.wrong_answers, reference(card.name), budget)
     step = f'hint("{card.name}")'
     if mistake is None:
         return replace(verdict, step=step)

@@ -5,11 +5,13 @@ Each takes milliseconds, because the learner's own `examine` runs on plain funct
 
 import contextlib
 import io
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 
 from ...tutor.catalog import Course, Exercise, Lesson
 from ...tutor.guard import copied
+from ...tutor.misconceptions import BUDGET_SECONDS, diagnose
 from ...tutor.reference import reference, run_cell
 from ...tutor.runner import Verdict
 from ..build import release_notebook
@@ -19,15 +21,15 @@ from .notebooks import secret_lines, squeezed
 
 SEEDS = (11, 222, 3333, 44444, 555555)  # of the hidden checks; a class draws its own
 MAX_LINES = 6
-ATTEMPTS = 3  # naming a mistake has a time budget, which a busy machine can miss
+PATIENCE = 60.0  # seconds to name a mistake here, where other work may take the processor away
 
 
-def examined(name: str, answer: object, seed: int | None = None) -> Verdict:
-    """Return the verdict on an answer; what it prints is not ours to show."""
+def examined(name: str, answer: object, seed: int | None = None, advise: bool = False) -> Verdict:
+    """Return the verdict on an answer, with advice where that is looked at; what it prints is not ours to show."""
     from ...tutor.runner import examine
 
     with silence():
-        return examine(name, answer, seed=seed)
+        return examine(name, answer, seed=seed, advise=advise, budget=PATIENCE)
 
 
 @contextlib.contextmanager
@@ -110,13 +112,8 @@ def users(lesson: Lesson, name: str) -> set[str]:
 
 @cache
 def _visible(root, name: str, index: int) -> Verdict:
-    """Return the visible verdict on a wrong answer, tried again where no mistake was named in time."""
-    wrong = _wrong_answers(name)[index]
-    for _ in range(ATTEMPTS):
-        verdict = examined(name, wrong.answer)
-        if verdict.mistake or verdict.passed or verdict.crashed:
-            break
-    return verdict
+    """Return what a learner is told who gives that wrong answer."""
+    return examined(name, _wrong_answers(name)[index].answer, advise=True)
 
 
 def _wrong_answers(name: str) -> list:
@@ -172,15 +169,29 @@ def wrong_answers_caught(course: Course, lesson: Lesson) -> Iterator[Finding]:
 @rule("wrong-answers-named", "The message to a wrong answer names that mistake, and no other.", WRONG_ANSWER)
 def wrong_answers_named(course: Course, lesson: Lesson) -> Iterator[Finding]:
     for exercise, wrong, verdict in _each_wrong(course, lesson):
-        if verdict.passed or verdict.crashed or verdict.mistake == wrong.name:
+        if verdict.passed or verdict.crashed:
             continue
-        if verdict.mistake:
+        if verdict.mistake == wrong.name:
+            message = _slow(exercise, verdict)
+        elif verdict.mistake:
             message = f"the learner is told {verdict.mistake!r}."
         elif not verdict.calls:
             message = "the check misses before the answer has returned once, so there is nothing to compare."
         else:
-            message = "no mistake is named: another wrong answer behaves the same on the visible inputs, or naming takes too long."
-        yield Finding("wrong-answers-named", lesson.stem, exercise.name, wrong.name, message)
+            message = "no mistake is named: another wrong answer behaves the same on the visible inputs."
+        if message:
+            yield Finding("wrong-answers-named", lesson.stem, exercise.name, wrong.name, message)
+
+
+def _slow(exercise: Exercise, verdict: Verdict) -> str:
+    """Return a sentence where finding the name takes more computing than a learner's check allows itself."""
+    before = time.process_time()
+    with silence():
+        diagnose(verdict.calls, _wrong_answers(exercise.name), reference(exercise.name), PATIENCE)
+    took = time.process_time() - before
+    if took <= BUDGET_SECONDS:
+        return ""
+    return f"naming it takes {took:.1f} seconds of computing, and a check gives it {BUDGET_SECONDS:.0f}; use smaller inputs."
 
 
 @rule(
