@@ -167,7 +167,13 @@ def _own_frames(error: BaseException) -> list[tuple]:
     frames = []
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
-        library = "site-packages" in file or "dist-packages" in file or "/lib/python3" in file or "\\Lib\\" in file
+        library = (
+            file.startswith("<frozen ")
+            or "site-packages" in file
+            or "dist-packages" in file
+            or "/lib/python3" in file
+            or "\\Lib\\" in file
+        )
         ours = file.startswith(_PACKAGE) and "/content/" not in file.replace("\\", "/")
         if not library and not ours:
             frames.append((frame, line))

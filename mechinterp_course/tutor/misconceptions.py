@@ -32,7 +32,7 @@ def diagnose(
 
 def same(a, b) -> bool:
     """Whether two results are equal up to rounding, through lists, tuples and dicts."""
-    if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor):
+    if _is_array(a) or _is_array(b):
         return _same_tensors(a, b)
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
@@ -45,12 +45,16 @@ def same(a, b) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
+def _is_array(value) -> bool:
+    return isinstance(value, torch.Tensor) or type(value).__name__ == "ndarray"
+
+
 def _same_tensors(a, b) -> bool:
     try:
         a, b = torch.as_tensor(a).detach(), torch.as_tensor(b).detach()
     except (TypeError, ValueError, RuntimeError):
         return False
-    if a.shape != b.shape or a.dtype.is_floating_point != b.dtype.is_floating_point:
+    if a.shape != b.shape or a.device != b.device or a.dtype.is_floating_point != b.dtype.is_floating_point:
         return False
     if not a.dtype.is_floating_point:
         return torch.equal(a, b)
