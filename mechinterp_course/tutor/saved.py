@@ -37,7 +37,6 @@ class Outcome:
 class _Plan:
     """The code cells to run, as (id, text), and the last check cell of each exercise."""
 
-    root: Path
     path: Path
     cells: list[tuple[str, str]]
     checks: dict[str, tuple[str, ...]]
@@ -93,9 +92,8 @@ def _plan(ws: Workspace, lesson: Lesson, names: list[str]) -> _Plan:
     code = _once([cell for cell in code if cell[0] in asked or cell[0] not in all_checks], asked)
     last = max((i for i, (name, _) in enumerate(code) if name in asked), default=-1)
     return _Plan(
-        ws.root,
         path,
-        [cell for cell in code[: last + 1] if cell[1].strip()],
+        _recorded(ws.root, [cell for cell in code[: last + 1] if cell[1].strip()], asked),
         {name: place.checks for name, place in wanted.items()},
         {name: place.answer for name, place in wanted.items()},
         refused,
@@ -119,6 +117,19 @@ def _once(code: list[tuple[str, str]], asked: set[str]) -> list[tuple[str, str]]
     return kept
 
 
+def _recorded(root: Path, code: list[tuple[str, str]], asked: set[str]) -> list[tuple[str, str]]:
+    """Put around each check that is asked for what lets it record, and nothing else."""
+    made = []
+    for name, text in code:
+        made += [("", _record_in(root)), (name, text), ("", _record_in(""))] if name in asked else [(name, text)]
+    return made
+
+
+def _record_in(root: Path | str) -> str:
+    """Return the code that tells the kernel where to record, without a name in the learner's namespace."""
+    return f'__import__("os").environ["MECHINTERP_WORKSPACE"] = {str(root)!r}'
+
+
 def _run(plan: _Plan, tell: Callable[[str], None]) -> Iterator[Outcome]:
     tell("starting a kernel")
     from nbclient import NotebookClient
@@ -135,26 +146,16 @@ def _run(plan: _Plan, tell: Callable[[str], None]) -> Iterator[Outcome]:
     )
     outputs: dict[str, list] = {}
     due = {checks[-1]: name for name, checks in plan.checks.items()}
-    asked = {i for checks in plan.checks.values() for i in checks}
     with _kernel(client):
         for at, (name, _) in enumerate(plan.cells):
             tell(f"cell {at + 1} of {len(plan.cells)}")
             try:
-                if name in asked:
-                    client.execute_cell(new_code_cell(_recording_in(plan.root)), at)
                 client.execute_cell(cells[at], at)
-                if name in asked:
-                    client.execute_cell(new_code_cell(_recording_in("")), at)
             except (DeadKernelError, CellTimeoutError) as error:
                 raise _stopped(plan, name, error) from None
             outputs[name] = outputs.get(name, []) + list(cells[at].outputs)
             if name in due:
                 yield _outcome(plan, due[name], outputs)
-
-
-def _recording_in(workspace_root: Path | str) -> str:
-    """Return the code that tells the kernel where to record, without a name in the learner's namespace."""
-    return f'__import__("os").environ["MECHINTERP_WORKSPACE"] = {str(workspace_root)!r}'
 
 
 def _kernel(client):
