@@ -229,11 +229,11 @@ ln1 = [weights["blocks.0.ln1.w"], weights["blocks.0.ln1.b"]]
 attn = {name: weights[f"blocks.0.attn.{name}"] for name in ["W_Q", "b_Q", "W_K", "b_K"]}
 attn |= {name: weights[f"blocks.0.attn.{name}"] for name in ["W_V", "b_V", "W_O", "b_O"]}
 
-residual = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
-normed = layernorm(residual, *ln1, config.eps)
-scores = attention_scores(normed, attn["W_Q"], attn["b_Q"], attn["W_K"], attn["b_K"])
+residual_0 = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
+normed_0 = layernorm(residual_0, *ln1, config.eps)
+scores_0 = attention_scores(normed_0, attn["W_Q"], attn["b_Q"], attn["W_K"], attn["b_K"])
 plots.heatmap(
-    scores[0, 0],
+    scores_0[0, 0],
     x=labels,
     y=labels,
     title="Scores of head 0, layer 0, before mask and softmax",
@@ -294,9 +294,9 @@ def attention_pattern(scores: torch.Tensor) -> torch.Tensor:
 # Look: the six heads of layer 0, on real weights, through your own code.
 
 # %%
-pattern = attention_pattern(scores)
+pattern_0 = attention_pattern(scores_0)
 plots.attention(
-    pattern[0],
+    pattern_0[0],
     words,
     title="Attention patterns of layer 0",
     alt="Six heads. Each row is a query, each column a key; bright means much attention. Above the diagonal all is dark.",
@@ -359,11 +359,11 @@ def attention_output(
 # %%
 def one_head(h):
     W_V, b_V, W_O = (attn[name][h : h + 1] for name in ["W_V", "b_V", "W_O"])
-    return attention_output(normed, pattern[:, h : h + 1], W_V, b_V, W_O, 0 * attn["b_O"])
+    return attention_output(normed_0, pattern_0[:, h : h + 1], W_V, b_V, W_O, 0 * attn["b_O"])
 
 
 each_head = torch.stack([one_head(h)[0] for h in range(config.n_heads)])  # (head, pos, d_model)
-together = attention_output(normed, pattern, attn["W_V"], attn["b_V"], attn["W_O"], attn["b_O"])[0]
+together = attention_output(normed_0, pattern_0, attn["W_V"], attn["b_V"], attn["W_O"], attn["b_O"])[0]
 difference = (each_head.sum(0) + attn["b_O"] - together).abs().max()
 print(f"the sum of the heads, plus b_O, differs from the whole layer by at most {difference:.7f}")
 plots.heatmap(
@@ -438,7 +438,7 @@ plots.lines(
 )
 
 # %%
-middle = residual + together
+middle = residual_0 + together
 into_mlp = layernorm(middle, weights["blocks.0.ln2.w"], weights["blocks.0.ln2.b"], config.eps)
 firing = into_mlp @ weights["blocks.0.mlp.W_in"] + weights["blocks.0.mlp.b_in"] > 0
 plots.bars(
@@ -509,11 +509,11 @@ def transformer_block(residual: torch.Tensor, weights: dict, layer: int, eps: fl
 # Look: the length of the stream at each position, as it passes through the two blocks.
 
 # %%
-after_0 = transformer_block(residual, weights, 0, config.eps)
+after_0 = transformer_block(residual_0, weights, 0, config.eps)
 after_1 = transformer_block(after_0, weights, 1, config.eps)
 plots.lines(
     {
-        "embedding": residual.norm(dim=-1)[0],
+        "embedding": residual_0.norm(dim=-1)[0],
         "after block 0": after_0.norm(dim=-1)[0],
         "after block 1": after_1.norm(dim=-1)[0],
     },
@@ -845,7 +845,7 @@ samples = {
     "temperature 1.5": {"temperature": 1.5},
 }
 for name, settings in samples.items():
-    text = generate(start, weights, config, 120, torch.Generator().manual_seed(1), **settings)
+    text = generate(start, weights, config, 100, torch.Generator().manual_seed(1), **settings)
     print(f"--- {name} " + "-" * (70 - len(name)))
     print(tokenizer.decode(text[0, 1:]))
 print("-" * 75)
