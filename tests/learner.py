@@ -109,3 +109,12 @@ def mechinterp(*arguments: str, **options) -> subprocess.CompletedProcess:
         env={**os.environ, **options.pop("env", {}), "PYTHONUTF8": "1"},
         **options,
     )
+
+
+@pytest.fixture(name="without_nbgrader")
+def without_nbgrader_fixture(built, tmp_path, monkeypatch):
+    """Make every process that the test starts, and those that they start, fail to import nbgrader."""
+    folder = tmp_path / "blocked" / "nbgrader"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise ImportError('nbgrader is blocked in this test')\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder.parent))
