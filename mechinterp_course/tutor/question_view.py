@@ -148,7 +148,9 @@ def question_widget(question: Question, choice: int | None, sure: int | None, an
     )
 
     def received(widget, message, _buffers):
-        widget.choice, widget.sure = message.get("choice"), message.get("sure")
+        chosen = message if isinstance(message, dict) else {}
+        widget.choice = chosen.get("choice") if chosen.get("choice") in range(len(question.choices)) else None
+        widget.sure = chosen.get("sure") if chosen.get("sure") in SURE else None
         widget.result = answered(widget.choice, widget.sure)
 
     widget.on_msg(received)
