@@ -17,8 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mechinterp_course.tutor import workspace
+
 RUNS = 7
-MECHINTERP = [sys.executable, "-m", "mechinterp_course.cli"]
+MECHINTERP = [sys.executable, "-m", "mechinterp_course"]
 
 
 def process_seconds(arguments: list[str], env: dict[str, str]) -> list[float]:
@@ -62,8 +64,8 @@ def check_seconds() -> dict[str, list[float]]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "MECHINTERP_WORKSPACE": str(Path(folder) / "workspace"), "HOME": folder}
-        subprocess.run([*MECHINTERP, "start", env["MECHINTERP_WORKSPACE"], "--no-open"], env=env, check=True)
+        env = {**os.environ, "MECHINTERP_WORKSPACE": str(Path(folder) / "workspace")}
+        workspace.start(Path(env["MECHINTERP_WORKSPACE"]))
         rows = {
             "python -c pass": interpreter_seconds(),
             "mechinterp --help": process_seconds(["--help"], env),

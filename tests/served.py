@@ -1,0 +1,48 @@
+"""The course, started as a learner starts it: `mechinterp start WORKSPACE --no-browser`, in a home folder of its own."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def command() -> list[str]:
+    """Return the `mechinterp` to run: $MECHINTERP_COMMAND (CI names the one of a learner's environment), or this one."""
+    return shlex.split(os.environ.get("MECHINTERP_COMMAND", "")) or [sys.executable, "-m", "mechinterp_course"]
+
+
+@contextmanager
+def served(home: Path):
+    """Start JupyterLab on a new workspace below `home`; give (process, workspace, address) and stop it afterwards."""
+    workspace = home / "workspace"
+    own = {"HOME": home, "USERPROFILE": home, "XDG_STATE_HOME": home / "state", "LOCALAPPDATA": home / "state"}
+    process = subprocess.Popen(
+        [*command(), "start", str(workspace), "--no-browser"],
+        env={
+            **os.environ,
+            **{name: str(path) for name, path in own.items()},
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONUTF8": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process, workspace, _address(process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGINT)
+            process.communicate(timeout=60)
+
+
+def _address(process: subprocess.Popen) -> str:
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "http://" in line:
+            return line.strip()
+    raise AssertionError(f"mechinterp start gave no address:\n{''.join(said)}")
