@@ -82,7 +82,7 @@ class Guarded:
                 place = f" (at {show_index(at)})" if at else ""
                 raise Miss(
                     f"{self.name} changed its input {label}{place}. Whoever calls it may still need the old "
-                    "values: make a new tensor, or copy first with .clone()."
+                    "values: make a new tensor (x = x + …, not x += …), or copy first with .clone()."
                 )
 
     def _labelled(self, before: tuple, after: tuple):

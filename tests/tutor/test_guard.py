@@ -49,7 +49,7 @@ def test_an_edited_input_is_noticed(source, inputs, sentence):
     with pytest.raises(Miss) as miss:
         Guarded("answer", learner(source))(*inputs)
     assert str(miss.value) == (
-        f"{sentence} Whoever calls it may still need the old values: make a new tensor, or copy first with .clone()."
+        f"{sentence} Whoever calls it may still need the old values: make a new tensor (x = x + …, not x += …), or copy first with .clone()."
     )
 
 

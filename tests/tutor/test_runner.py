@@ -144,7 +144,7 @@ MESSAGES = {
         f"""\
         ✗ double   0 of 1 check passed
         {CALLED}
-        double changed its input x (at [0, 0]). Whoever calls it may still need the old values: make a new tensor, or copy first with .clone().
+        double changed its input x (at [0, 0]). Whoever calls it may still need the old values: make a new tensor (x = x + …, not x += …), or copy first with .clone().
         A right answer: every number is doubled.
         Next: hint("double")""",
     ),
