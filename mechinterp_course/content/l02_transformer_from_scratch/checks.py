@@ -217,10 +217,10 @@ def score_inputs(draw, batch=2, pos=5, d_model=6, n_heads=3, d_head=4):
 @scores_.check("query (2, 2), key (3, 1): the score is (2·3 + 2·1) / √2 = 5.66")
 def scores_by_hand(answer, draw):
     # d_model = 2, one head of size 2; the matrices copy, so position 0's key and position 1's query can be read off.
-    normed = torch.tensor([[[3.0, 1.0], [2.0, 2.0]]])
+    normed = torch.tensor([[[3.0, 1.0], [2.0, 2.0], [0.0, 0.0]]])
     eye, zero = torch.eye(2)[None], torch.zeros(1, 2)
     out = answer(normed, eye, zero, eye, zero)
-    expect.shape(out, (1, 1, 2, 2), axes="batch head query key")
+    expect.shape(out, (1, 1, 3, 3), axes="batch head query key")
     expect.close(out[0, 0, 1, 0], 8 / math.sqrt(2), "the score of query 1 and key 0")
 
 

@@ -27,9 +27,9 @@ tokenizer = models.tokenizer("code-2l")
 # ### The whole machine on one page
 #
 # ```
-#                         ┌─→ attention ─┐     ┌─→ MLP ─┐
-#   text → tokens → vectors ───────────(+)────────────(+)── … ─→ LayerNorm → logits → next token
-#                         the residual stream                 (layer 1: the same again)
+#                         ┌→ attention ┐     ┌→ MLP ┐
+#   text → tokens → vectors ──────────(+)──────────(+)── … → LayerNorm → logits
+#                         the residual stream            (layer 1: the same again)
 # ```
 #
 # The line in the middle is the [[term:residual stream]]: one vector for each position. Layers read from it and add to it. There
@@ -170,25 +170,24 @@ heads, shares = [], []
 for layer in range(config.n_layers):
     pattern = batch_cache[f"blocks.{layer}.attn.hook_pattern"][:, :, 8:]  # queries from 8 on
     where = [pattern.diagonal(7, -2, -1), pattern.diagonal(8, -2, -1), pattern[..., 0]]  # before, itself, BOS
-    share = torch.stack([attention.mean((0, 2)) for attention in where], dim=-1)  # (head, where)
-    shares.append(torch.cat([share, 1 - share.sum(-1, keepdim=True)], dim=-1))
+    shares.append(torch.stack([attention.mean((0, 2)) for attention in where], dim=-1))  # (head, where)
     heads += [f"{layer}.{h}" for h in range(config.n_heads)]
 
 # %%
 plots.heatmap(
-    torch.cat(shares).round(decimals=2),
-    x=["before", "itself", "BOS", "elsewhere"],
+    (100 * torch.cat(shares)).round(),
+    x=["before", "itself", "BOS"],
     y=heads,
     title="What each head looks at, on 16 held-out files",
     xlabel="where",
     ylabel="head (layer.head)",
-    alt="A row for each of twelve heads: mean attention to the token before, to itself, to BOS, and elsewhere.",
+    alt="A row for each of twelve heads: mean attention, in percent, to the token before, to itself and to BOS.",
     text=True,
-    zlabel="attention",
+    zlabel="percent",
 )
 
 # %% [markdown]
-# Each row sums to 1, up to rounding. Which head gives most to the token before? Lesson 06 is about what such a head is good for.
+# What a row lacks to 100 % went to other positions. Which head gives most to the token before? Lesson 06 is about what such a head is good for.
 #
 # *What this does not show*: what a head takes from there, or whether the model needs it. A bright pattern may move nothing.
 #
@@ -216,10 +215,9 @@ def mlp_0(x):
 reads = cache["blocks.0.mlp.hook_in"][0]  # what the MLP of layer 0 reads: (pos, d_model)
 order = torch.randperm(len(reads), generator=torch.Generator().manual_seed(0))
 ours, shuffled = mlp_0(reads), mlp_0(reads[order])
-print(
-    f"our mlp_0 and the model's own:  largest difference {(ours - cache['blocks.0.hook_mlp_out'][0]).abs().max():.7f}"
-)
-print(f"shuffled in, shuffled out:      largest difference {(shuffled - ours[order]).abs().max():.7f}")
+theirs = cache["blocks.0.hook_mlp_out"][0]
+print(f"our mlp_0 against the model's own: largest difference {(ours - theirs).abs().max():.7f}")
+print(f"shuffled in, shuffled out:         largest difference {(shuffled - ours[order]).abs().max():.7f}")
 
 # %%
 reveal("transformer-mlp-shuffle")
