@@ -254,7 +254,7 @@ def plain_scores(normed, W_Q, b_Q, W_K, b_K):
 
 @scores_.wrong(
     "no scaling",
-    "Your scores are √d_head times too large: divide by √d_head. Without it the softmax of a big head puts everything on one key.",
+    "Your scores are √d_head times too large: divide by √d_head. Without it larger heads get larger scores, and a sharper softmax.",
 )
 def scores_unscaled(normed, W_Q, b_Q, W_K, b_K):
     return plain_scores(normed, W_Q, b_Q, W_K, b_K)

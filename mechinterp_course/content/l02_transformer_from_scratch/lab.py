@@ -57,7 +57,7 @@ labels = plots.token_labels(words)
 
 # %% [raw] card="layernorm"
 # title = "LayerNorm"
-# purpose = "Every layer reads the stream through a LayerNorm. It is also the part that most often spoils an analysis, so know it exactly."
+# purpose = "Every layer reads the stream through a LayerNorm. It is the one step outside the MLP and the softmax that is not linear, so know it exactly."
 # difficulty = 2
 # importance = 5
 # minutes = 10
@@ -129,7 +129,7 @@ plots.lines(
 # nudge = "W_E has one row for each token of the vocabulary. How do you pick the rows of several tokens at once?"
 # idea = "Index W_E with the tensor of tokens, take the first rows of W_pos, and add."
 # outline = """
-# 1. W_E[tokens] picks a row for each token: shape (batch, pos, d_model).
+# 1. Index W_E with the whole tensor of tokens: a row for each, shape (batch, pos, d_model).
 # 2. Positions count from 0: take the first `pos` rows of W_pos, shape (pos, d_model).
 # 3. Add. Broadcasting gives every text of the batch the same positions.
 # """
@@ -388,9 +388,9 @@ plots.heatmap(
 # nudge = "Two matrices and a curve between them. What shape is the stream between the two?"
 # idea = "To d_mlp numbers with W_in and b_in, each through gelu_new, back to d_model numbers with W_out and b_out."
 # outline = """
-# 1. pre = normed @ W_in + b_in: (batch, pos, d_mlp).
-# 2. post = gelu_new(pre), number by number: write the formula, or use F.gelu with approximate="tanh".
-# 3. post @ W_out + b_out.
+# 1. The neurons' inputs: multiply by W_in, add b_in. Shape (batch, pos, d_mlp).
+# 2. gelu_new, number by number: write the formula, or use F.gelu with approximate="tanh".
+# 3. Multiply by W_out, add b_out. Shape (batch, pos, d_model).
 # """
 # look = "Most neurons are below zero at most positions: a neuron is quiet until its input fits."
 
@@ -459,7 +459,7 @@ plots.bars(
 # points = 2
 # uses = ["layernorm", "attention_scores", "attention_pattern", "attention_output", "mlp"]
 # nudge = "Attention reads a normalised copy of the stream. To what is its output added: to the copy, or to the stream?"
-# idea = "residual = residual + attention(ln1 of residual); then residual = residual + mlp(ln2 of the new residual)."
+# idea = "Add to the residual what attention makes of its ln1-normalised copy; then add what the MLP makes of the new residual's ln2-normalised copy."
 # outline = """
 # 1. normed = layernorm of the residual, with ln1.w and ln1.b.
 # 2. Scores, pattern, output: your three attention functions, on normed.
@@ -535,8 +535,8 @@ plots.lines(
 # nudge = "Look at the drawing at the top of the lab. Which four steps lead from tokens to logits?"
 # idea = "embed, then every block in turn, then a last LayerNorm, then W_U."
 # outline = """
-# 1. residual = embed(tokens, W_E, W_pos).
-# 2. For each layer from 0 to config.n_layers - 1: residual = transformer_block(residual, weights, layer, config.eps).
+# 1. Start the residual with embed.
+# 2. Send it through transformer_block once for each layer, 0 to config.n_layers - 1, and go on with what comes back.
 # 3. Normalise with ln_final.w and ln_final.b.
 # 4. Multiply by unembed.W_U: (d_model, d_vocab). No softmax.
 # """
@@ -578,8 +578,8 @@ with torch.no_grad():
 print(f"largest difference in {logits.numel():,} logits: {difference:.1e}")
 
 # %% [markdown]
-# And what does it say? The ten tokens that it holds most probable after `    def __init__(self, name, value):\n        self.`
-# Change the prefix and run the cell again.
+# And what does it say? These are the ten tokens that it holds most probable after `prefix`. Change the prefix and run the cell
+# again.
 
 # %%
 prefix = "    def __init__(self, name, value):\n        self."
@@ -597,7 +597,7 @@ plots.bars(
 # %% [markdown]
 # One number for how good it is: the *loss*, the mean of $-\log p(\text{the token that came})$, in nats. A model that knows nothing
 # about 1,024 tokens loses $\log 1024 = 6.93$. The model card gives the loss on the whole held-out test split; you compute it on
-# the first 255 tokens of each bundled test file.
+# the first 255 tokens of each bundled test file that is long enough.
 
 # %%
 files = [tokenizer.encode(text)[: config.n_ctx] for _, text in tasks.sample()]
@@ -610,8 +610,8 @@ card = models.card("code-2l")
 print(f"the card, on the whole test split:  {card['loss']['test']['nats_per_token']:.2f}")
 
 # %% [markdown]
-# The two need not be equal: yours is over the beginnings of some files (licences, docstrings, imports), the card's over all of
-# every file.
+# The two need not be equal: yours is over the beginnings of some files (licences, docstrings, imports), the card's over the
+# whole test split.
 #
 # *What this does not show*: that the model understands Python. A low loss says that it predicts this kind of text well.
 
@@ -626,8 +626,8 @@ print(f"the card, on the whole test split:  {card['loss']['test']['nats_per_toke
 # nudge = "A high temperature should make all tokens nearly equal. What must happen to the differences between the logits?"
 # idea = "Divide the logits by the temperature, then take the softmax."
 # outline = """
-# 1. logits / temperature.
-# 2. softmax over the last axis.
+# 1. Divide all logits by the temperature.
+# 2. Softmax over the last axis.
 # """
 # look = "Temperature 0 would be a division by zero; people write it when they mean: always take the favourite."
 
@@ -670,9 +670,9 @@ plots.lines(
 # nudge = "How large is the k-th largest number of a row? What about all the numbers below it?"
 # idea = "Keep what is at least as large as the row's k-th largest, set the rest to 0, divide each row by its sum."
 # outline = """
-# 1. probabilities.topk(k, dim=-1).values, and its last column: the threshold of each row, with the axis kept.
-# 2. torch.where(probabilities >= threshold, probabilities, 0).
-# 3. Divide by the sum over the last axis, with keepdim=True.
+# 1. topk gives each row's k largest values, in order. The last of them is the row's threshold; keep its axis.
+# 2. Where a probability is at least the threshold it stays, elsewhere it becomes 0 (torch.where).
+# 3. Divide each row by its sum, keeping the axis.
 # """
 # look = "k is the same for every position, whether the model is sure or not. The next exercise mends that."
 
@@ -786,8 +786,8 @@ plots.bars(
 # outline = """
 # 1. Give the transformer the last config.n_ctx tokens (W_pos has no row for more); take the logits at the last position.
 # 2. with_temperature, then top_k_filter if top_k is not None, then top_p_filter if top_p is not None.
-# 3. torch.multinomial(probabilities, 1, generator=generator): shape (batch, 1).
-# 4. torch.cat the tokens and the new one along axis 1. Do not change the tokens you were given.
+# 3. Draw one token for each text with torch.multinomial and the generator: shape (batch, 1).
+# 4. Join the tokens and the new one along axis 1 (torch.cat). Go round again with the longer text.
 # """
 # look = "Read what your model writes below. Which rules of Python does it follow? Which does it break, and how far apart are the two places of each mistake?"
 
