@@ -123,6 +123,8 @@ IN_PROCESS = {
     "hints alike": ("hints", [("lab.py", "Add along the last axis.", "Which axis is a row?")]),
     "exercise too long": ("minutes", [("lab.py", "minutes = 10", "minutes = 30")]),
     "reading too long": ("minutes", [("course.toml", "minutes = 10", "minutes = 75")]),
+    "summary missing": ("entry", [("course.toml", 'summary = "Sum and scale the rows of a tensor."', 'summary = ""')]),
+    "another title on the map": ("entry", [("course.toml", '00 = "Rows"', '00 = "Lines"')]),
     "name used twice": ("names", [("lab.py", 'uses = ["row_sums"]', 'uses = ["row_sums"]\n# renamed_from = ["row_sums"]')]),
     "cell id used twice": ("metadata", [("lesson.py", PICTURE, '# %% [markdown] id="watch-1"\n# ### The picture')]),
     "cell id of odd letters": ("metadata", [("lesson.py", PICTURE, '# %% [markdown] id="the picture!"\n# ### The picture')]),

@@ -109,8 +109,17 @@ def minutes(course: Course, lesson: Lesson) -> Iterator[Finding]:
         if sitting.minutes > MAX_SITTING_MINUTES:
             message = f"{sitting.name} takes {sitting.minutes} minutes; a sitting has at most {MAX_SITTING_MINUTES}."
             yield Finding("minutes", lesson.stem, None, None, message)
-    if lesson.minutes <= 0:
-        yield Finding("minutes", lesson.stem, None, None, "course.toml does not say how long the reading takes.")
+
+
+@rule("entry", "course.toml says what the lesson is for, how long its reading takes, and the title that the map gives.")
+def entry(course: Course, lesson: Lesson) -> Iterator[Finding]:
+    if not lesson.summary.strip():
+        yield Finding("entry", lesson.stem, None, None, "course.toml has no summary for it.")
+    if not isinstance(lesson.minutes, int) or lesson.minutes <= 0:
+        yield Finding("entry", lesson.stem, None, None, "course.toml does not say how many minutes the reading takes.")
+    if course.map.get(lesson.number) != lesson.title:
+        message = f"the map in course.toml calls lesson {lesson.number} {course.map.get(lesson.number)!r}, not {lesson.title!r}."
+        yield Finding("entry", lesson.stem, None, None, message)
 
 
 @rule("prerequisites", "Every prerequisite is a lesson that is built and comes earlier.")
