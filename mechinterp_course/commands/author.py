@@ -46,7 +46,7 @@ def _clone() -> Path:
 @app.command()
 def check(
     lessons: Annotated[
-        list[str] | None, typer.Argument(metavar="[LESSON]...", help="Numbers or names; none means all.")
+        list[str] | None, typer.Argument(metavar="LESSON", help="Numbers or names; none means all.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     cache: Annotated[
@@ -80,6 +80,7 @@ def new(
     from ..tutor.catalog import course
     from .screen import console
 
+    _clone()
     for line in scaffold.new(course(), number, slug):
         console().line(line)
 
@@ -91,6 +92,7 @@ def links() -> None:
     from ..tutor.catalog import course
     from .screen import console
 
+    _clone()  # the day on which an address answered is written into papers.toml
     with console(stderr=True).working("Asking") as tell:
         report = addresses.verify(course(), progress=tell)
     for line in report.lines():

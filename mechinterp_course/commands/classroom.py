@@ -16,11 +16,16 @@ def classroom() -> None:
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder for the class.")],
+    lessons: Annotated[
+        list[str] | None, typer.Argument(metavar="LESSON", help="Numbers or names; none means all.")
+    ] = None,
 ) -> None:
     """Make a class folder in which nbgrader's own commands work."""
     from ..course import grading
     from ..tutor.catalog import course
     from .screen import console
 
-    for line in grading.init(folder, course()):
+    with console(stderr=True).working("Making the class") as _:
+        lines = grading.init(folder, course(), lessons or None)
+    for line in lines:
         console().line(line)

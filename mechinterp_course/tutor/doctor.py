@@ -3,7 +3,6 @@
 Nothing is changed and nothing reaches beyond this machine. torch is not imported: what it is stands in its files.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -17,14 +16,14 @@ from importlib import metadata
 from pathlib import Path
 
 from ..errors import CourseError
-from . import notebook, progress, workspace
+from . import notebook, progress, torch_build, workspace
 from .catalog import PACKAGE, course
 
 DISTRIBUTION = "mechinterp-course"
 TESTED_PYTHONS = ((3, 11), (3, 13))
 NEEDED_DISK_GB = 2  # the workspace is small; the fetched model takes 0.6 GB, and half as much again while it is made
 NEEDED_MEMORY_GB = 4
-CPU_TORCH = "pip uninstall -y torch && pip install torch --index-url https://download.pytorch.org/whl/cpu"
+CPU_TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
 
 
 @dataclass(frozen=True)
@@ -120,58 +119,21 @@ def _tested_versions() -> dict[str, str]:
     return {}
 
 
-# --- torch ----------------------------------------------------------------------------------------------------------
-
-
 def _torch() -> Iterator[Finding]:
-    spec = importlib.util.find_spec("torch")
-    if spec is None or not spec.submodule_search_locations:
-        yield Finding("torch", "broken", "is not installed", f"Run: {CPU_TORCH.split(' && ')[1]}")
-        return
-    folder = Path(spec.submodule_search_locations[0])
-    cuda = _cuda_of(folder)
-    version = _version("torch")
-    if cuda is None:
-        yield Finding("torch", "good", f"{version}, built for the CPU")
-    elif _has_gpu():
-        yield Finding("torch", "good", f"{version}, built for CUDA {cuda}, and there is a GPU")
+    build = torch_build.installed()
+    if build is None:
+        yield Finding("torch", "broken", "is not installed", f"Run: {CPU_TORCH}")
+    elif build.cuda is None:
+        yield Finding("torch", "good", f"{build.version}, built for the CPU")
+    elif torch_build.has_gpu():
+        yield Finding("torch", "good", f"{build.version}, built for CUDA {build.cuda}, and there is a GPU")
     else:
-        size = _gigabytes(_size(folder) + sum(_size(path) for path in _cuda_packages(folder)))
         says = (
-            f"{version} is built for CUDA {cuda}, but there is no NVIDIA GPU here. It works, and takes {size} of disk; "
+            f"{build.version} is built for CUDA {build.cuda}, but there is no NVIDIA GPU here. It works, and takes "
+            f"{_gigabytes(build.bytes)} of disk; the build for the CPU takes under 1 GB and is as fast here."
         )
-        names = " ".join(sorted(_cuda_names()))
-        remedy = f"To free most of it: {CPU_TORCH}" + (f" && pip uninstall -y {names}" if names else "")
-        yield Finding("torch", "note", says + "the build for the CPU takes under 1 GB, and is as fast here.", remedy)
-
-
-def _cuda_of(folder: Path) -> str | None:
-    """Return the CUDA version that a torch folder was built for, from its version file."""
-    try:
-        found = re.search(
-            r"^cuda\b[^=\n]*=\s*'([^']+)'", (folder / "version.py").read_text(encoding="utf-8"), re.MULTILINE
-        )
-    except OSError:
-        return None
-    return found[1] if found else None
-
-
-def _has_gpu() -> bool:
-    """Whether an NVIDIA driver is here."""
-    return Path("/proc/driver/nvidia/version").exists() or bool(shutil.which("nvidia-smi"))
-
-
-def _cuda_packages(folder: Path) -> list[Path]:
-    return [path for path in (folder.parent / "nvidia", folder.parent / "triton") if path.is_dir()]
-
-
-def _cuda_names() -> set[str]:
-    names = (distribution.metadata["Name"] or "" for distribution in metadata.distributions())
-    return {name for name in names if name.startswith("nvidia-") or name == "triton"}
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+        unneeded = " ".join(("torch", *build.companions))
+        yield Finding("torch", "note", says, f"To change it: pip uninstall -y {unneeded} && {CPU_TORCH}")
 
 
 def _gigabytes(size: float) -> str:

@@ -1,7 +1,6 @@
-"""JupyterLab on a workspace: its settings, starting it, finding one that runs, stopping it.
+"""JupyterLab on a workspace: starting it, finding one that runs, stopping it.
 
-The settings live in the workspace's own folder and reach JupyterLab through JUPYTER_CONFIG_PATH: the learner's settings for
-their other work stay as they are. Jupyter is a process of its own; nothing of it is imported here.
+Jupyter is a process of its own, and nothing of it is imported here. Its settings are in `jupyter_settings.py`.
 """
 
 import contextlib
@@ -21,42 +20,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import CourseError
-from . import notebook
+from .jupyter_settings import environment
 from .workspace import HOME, Workspace
 
 SECONDS_TO_START = 90
 SECONDS_TO_STOP = 10
-SAVE_EVERY_SECONDS = 15
-
-# No news pop-up and no update check (nothing leaves this machine), and no buttons that are for teachers.
-PAGE_CONFIG = {
-    "disabledExtensions": {
-        "@jupyterlab/apputils-extension:announcements": True,
-        "@jupyterlab/extensionmanager-extension": True,
-        "@jupyter/nbgrader": True,
-        "jupyterlab-jupytext": True,
-    }
-}
-SETTINGS = {
-    "@jupyterlab/apputils-extension:notification": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-        "doNotDisturbMode": False,
-    },
-    "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": SAVE_EVERY_SECONDS},
-}
-SERVER = {
-    "ServerApp": {
-        "jpserver_extensions": {
-            "nbgrader.server_extensions.assignment_list": False,
-            "nbgrader.server_extensions.course_list": False,
-            "nbgrader.server_extensions.formgrader": False,
-            "nbgrader.server_extensions.validate_assignment": False,
-            "jupyterlab_jupytext": False,
-        }
-    },
-    "LabApp": {"extension_manager": "readonly", "news_url": None},
-}
 
 
 @dataclass(frozen=True)
@@ -82,39 +50,6 @@ class AlreadyRunning(CourseError):
         super().__init__(f"JupyterLab is already running on {ws.root}.", remedy or f"It is at {address}")
 
 
-# --- settings -------------------------------------------------------------------------------------------------------
-
-
-def write_settings(ws: Workspace) -> Path:
-    """Write the settings for this workspace and return the folder for JUPYTER_CONFIG_PATH."""
-    folder = ws.hidden / "jupyter"
-    files = {
-        "labconfig/page_config.json": PAGE_CONFIG,
-        "labconfig/default_setting_overrides.json": SETTINGS,
-        "jupyter_server_config.json": {"ServerApp": SERVER["ServerApp"]},
-        "jupyter_lab_config.json": {"LabApp": SERVER["LabApp"]},
-    }
-    for name, settings in files.items():
-        text = json.dumps(settings, indent=2) + "\n"
-        path = folder / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            notebook.write(path, text)
-    return folder
-
-
-def environment(ws: Workspace, token: str) -> dict[str, str]:
-    """Return the environment that JupyterLab and its kernels run in."""
-    settings = write_settings(ws)
-    path = os.pathsep.join(p for p in (str(settings), os.environ.get("JUPYTER_CONFIG_PATH", "")) if p)
-    return {
-        **os.environ,
-        "JUPYTER_CONFIG_PATH": path,
-        "JUPYTER_TOKEN": token,  # not on the command line, where others could read it
-        "JUPYTERLAB_WORKSPACES_DIR": str(settings / "lab-workspaces"),  # open tabs of other work stay out
-        "MECHINTERP_WORKSPACE": str(ws.root),
-    }
-
-
 # --- starting and stopping ------------------------------------------------------------------------------------------
 
 
@@ -124,20 +59,11 @@ def start(ws: Workspace, port: int | None = None) -> Server:
         raise CourseError(f"The port {port} is in use.", "Name another: `mechinterp start --port 8899`, or none.")
     port = port or _free_port()
     token = secrets.token_hex(24)
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser"),
-        *("--ServerApp.ip=localhost", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-        f"--ServerApp.root_dir={ws.root}",
-        f"--ServerApp.default_url=/lab/tree/{HOME}",
-        "--PasswordIdentityProvider.hashed_password=",
-    ]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        command.append("--allow-root")  # in a container everybody is root
     log = ws.hidden / "jupyterlab.log"
     with log.open("w", encoding="utf-8") as output:
         # A session of its own: Ctrl-C reaches us alone, and we stop JupyterLab in order.
         process = subprocess.Popen(
-            command,
+            _command(ws, port),
             cwd=ws.root,
             env=environment(ws, token),
             stdin=subprocess.DEVNULL,
@@ -152,6 +78,19 @@ def start(ws: Workspace, port: int | None = None) -> Server:
         stop(server)
         raise
     return server
+
+
+def _command(ws: Workspace, port: int) -> list[str]:
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser"),
+        *("--ServerApp.ip=localhost", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        f"--ServerApp.root_dir={ws.root}",
+        f"--ServerApp.default_url=/lab/tree/{HOME}",
+        "--PasswordIdentityProvider.hashed_password=",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # in a container everybody is root
+    return command
 
 
 def _own_session() -> dict:

@@ -6,13 +6,11 @@ where the learner changed one, theirs stays (the release did not change it) or s
 Nothing that the learner wrote is dropped: what loses its place is kept at the end. Merging twice changes nothing.
 """
 
-import ast
 import hashlib
-import io
-import tokenize
 from dataclasses import dataclass, field
 
 from .notebook import by_id, cell_id, grading, is_answer, is_check, source, with_source
+from .renaming import defined, names_in, renamed_source
 
 KEPT_HEADING = "kept-answers"
 KEPT_TEXT = (
@@ -50,7 +48,11 @@ def merge(base: dict, mine: dict, new: dict, renames: dict[str, str] | None = No
 
     `renames` maps the former id of an answer cell to its present one.
     """
-    merged = Merged({**new, "cells": [], "metadata": {**mine.get("metadata", {}), **new.get("metadata", {})}})
+    # JupyterLab writes what it knows of the kernel into the metadata; only what the course says of itself is replaced.
+    metadata = {**new.get("metadata", {}), **mine.get("metadata", {})}
+    if "mechinterp" in new.get("metadata", {}):
+        metadata["mechinterp"] = new["metadata"]["mechinterp"]
+    merged = Merged({**new, "cells": [], "metadata": metadata})
     new_cells = by_id(new)
     pairs = _renamed(by_id(base), new_cells, renames or {})
     base_cells = by_id(_relabelled(base, pairs))
@@ -115,19 +117,11 @@ def _choose(cells: list[dict], known: dict[str, dict]) -> dict[int, str]:
         if at in chosen:
             continue
         for name, released in known.items():
-            pasted = is_answer(released) and cell.get("cell_type") == "code" and name in _defines(source(cell))
+            pasted = is_answer(released) and cell.get("cell_type") == "code" and name in defined(source(cell))
             if name not in taken and (pasted or (not cell.get("id") and source(cell) == source(released))):
                 chosen[at], taken[name] = name, at
                 break
     return chosen
-
-
-def _defines(text: str) -> set[str]:
-    """Return the names of the functions that a cell defines at its top level."""
-    try:
-        return {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
-    except (SyntaxError, ValueError):
-        return set()
 
 
 def _anchors(mine: _Mine, new_cells: dict[str, dict]) -> dict[str, list[str]]:
@@ -287,7 +281,7 @@ def _note_renamed(pairs: dict[str, str], mine: _Mine, base_cells: dict, merged: 
         if name not in merged.kept_answers:
             continue
         merged.renamed.append((old, name))
-        if old in _defines(source(mine.released[name])) or name not in _defines(source(mine.released[name])):
+        if old in defined(source(mine.released[name])) or name not in defined(source(mine.released[name])):
             merged.notes.append(f"{name} was called {old}: rename the function in your answer to {name}.")
         if callers := _callers(mine, base_cells, name, old):
             cells = "1 other cell of yours calls" if callers == 1 else f"{callers} other cells of yours call"
@@ -302,50 +296,4 @@ def _callers(mine: _Mine, base_cells: dict, name: str, old: str) -> int:
         if key != name and not is_check(cell) and source(cell) != source(base_cells.get(key, {}))
     ]
     cells += [cell for group in mine.own.values() for cell in group]
-    return sum(old in _names(source(cell)) for cell in cells if cell.get("cell_type") == "code")
-
-
-def _names(text: str) -> set[str]:
-    try:
-        return {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-    except (SyntaxError, ValueError):
-        return set()
-
-
-def renamed_source(text: str, old: str, new: str) -> tuple[str, bool]:
-    """Return the text with the function `old` called `new`, and whether that was safe; unsafe text is left as it is.
-
-    Safe means: the text parses, defines `old` once, at its top level, uses the name for nothing else, and not yet `new`.
-    """
-    try:
-        tree = ast.parse(text)
-        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    except (SyntaxError, ValueError, tokenize.TokenError):
-        return text, False
-    top = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == old]
-    if len(top) != 1 or _bindings(tree, old) != 1 or any(t.type == tokenize.NAME and t.string == new for t in tokens):
-        return text, False
-    used = {(n.lineno, n.col_offset) for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == old}
-    lines = text.splitlines(keepends=True)
-    for at in range(len(tokens) - 1, -1, -1):
-        token = tokens[at]
-        if token.type != tokenize.NAME or token.string != old:
-            continue
-        row, column = token.start
-        # ast counts bytes, tokenize counts characters.
-        is_definition = at > 0 and tokens[at - 1].string == "def"
-        if is_definition or (row, len(lines[row - 1][:column].encode())) in used:
-            lines[row - 1] = lines[row - 1][:column] + new + lines[row - 1][column + len(old) :]
-    return "".join(lines), True
-
-
-def _bindings(tree: ast.AST, name: str) -> int:
-    """Return how many times a tree binds a name: by a definition, an assignment, a parameter or an import."""
-    count = 0
-    for node in ast.walk(tree):
-        count += isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name
-        count += isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)
-        count += isinstance(node, ast.arg) and node.arg == name
-        count += isinstance(node, ast.alias) and (node.asname or node.name) == name
-        count += isinstance(node, (ast.Global, ast.Nonlocal)) and name in node.names
-    return count
+    return sum(old in names_in(source(cell)) for cell in cells if cell.get("cell_type") == "code")

@@ -5,7 +5,7 @@ import sys
 import pytest
 from learner import LAB, built_fixture, learner_fixture, release_fixture  # noqa: F401
 
-from mechinterp_course.tutor import doctor, notebook
+from mechinterp_course.tutor import doctor, notebook, torch_build
 
 
 def only(findings):
@@ -55,9 +55,9 @@ def fake_torch(monkeypatch, tmp_path, cuda, gpu):
     class Spec:
         submodule_search_locations = [str(folder)]
 
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: Spec)
-    monkeypatch.setattr(doctor, "_has_gpu", lambda: gpu)
-    monkeypatch.setattr(doctor, "_cuda_names", lambda: {"nvidia-cublas"})
+    monkeypatch.setattr(torch_build.importlib.util, "find_spec", lambda name: Spec)
+    monkeypatch.setattr(torch_build, "has_gpu", lambda: gpu)
+    monkeypatch.setattr(torch_build, "_companions", lambda: ("nvidia-cublas", "triton"))
 
 
 def test_a_cuda_build_without_a_gpu_says_what_it_costs_and_how_to_change_it(monkeypatch, tmp_path):
@@ -66,7 +66,7 @@ def test_a_cuda_build_without_a_gpu_says_what_it_costs_and_how_to_change_it(monk
     assert found.state == "note"
     assert "built for CUDA 12.8, but there is no NVIDIA GPU here" in found.says
     assert "takes 0.2 GB of disk" in found.says
-    assert "whl/cpu" in found.remedy and "pip uninstall -y nvidia-cublas" in found.remedy
+    assert "whl/cpu" in found.remedy and "pip uninstall -y torch nvidia-cublas triton" in found.remedy
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from learner import (  # noqa: F401
 )
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.tutor import jupyter, workspace
+from mechinterp_course.tutor import jupyter, jupyter_settings, workspace
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends Ctrl-C as a POSIX signal")
 
@@ -128,12 +128,12 @@ def test_ctrl_c_in_a_check_stops_its_kernel_and_leaves_the_notebook(learner, tmp
 
 
 def test_the_settings_are_written_into_the_workspace_and_nowhere_else(learner, tmp_path):
-    folder = jupyter.write_settings(learner)
+    folder = jupyter_settings.write_settings(learner)
     page = json.loads((folder / "labconfig" / "page_config.json").read_text())
     assert page["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"] is True
     assert folder.is_relative_to(learner.root)
     assert not (tmp_path / "home" / ".jupyter").exists()
-    environment = jupyter.environment(learner, "secret")
+    environment = jupyter_settings.environment(learner, "secret")
     assert environment["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0] == str(folder)
     assert environment["MECHINTERP_WORKSPACE"] == str(learner.root)
 

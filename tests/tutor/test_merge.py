@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechinterp_course.tutor import notebook
-from mechinterp_course.tutor.merge import merge, renamed_source
+from mechinterp_course.tutor.merge import merge
+from mechinterp_course.tutor.renaming import renamed_source
 
 
 def prose(name, text):

@@ -1,5 +1,7 @@
 """`mechinterp update`: from one release to the next, with a learner's work in between. Nothing is lost."""
 
+import json
+
 import pytest
 from conftest import clear_catalog_caches
 from learner import (  # noqa: F401
@@ -66,6 +68,17 @@ def work(ws):
 def test_nothing_to_do(learner):
     done = update(learner, catalog.course())
     assert done.changes == [] and done.backup is None
+
+
+def test_what_jupyterlab_adds_by_itself_is_no_change(learner):
+    path = learner.root / LAB
+    saved = notebook.load(path)
+    saved["metadata"]["language_info"] = {"name": "python", "version": "3.11.7", "file_extension": ".py"}
+    saved["cells"] = [{**cell, "source": notebook.source(cell)} for cell in saved["cells"]]
+    for cell in saved["cells"]:
+        cell["metadata"] = {**cell["metadata"], "trusted": True}
+    path.write_text(json.dumps(saved))
+    assert update(learner, catalog.course()).changes == []
 
 
 def test_two_releases_with_work_in_between(learner, next_release):
