@@ -1,9 +1,23 @@
 // The form of one question: radio buttons for the choices, radio buttons for "how sure", one button, and room for the reply.
 // All texts come from Python, escaped there (question_view.py). The kernel gets { choice, sure } and answers with `result`.
 
+const PATIENCE_MS = 3000; // a kernel that is busy with another cell answers later, and its answer replaces the sentence
+
 // In command mode JupyterLab takes the arrow keys for itself; on an element with this attribute they stay its own.
-function keepKeys(element) {
-  element.setAttribute("data-lm-suppress-shortcuts", "true");
+const OWN_KEYS = "data-lm-suppress-shortcuts";
+
+function keepKeys(input) {
+  input.setAttribute(OWN_KEYS, "true");
+  input.addEventListener("keydown", (event) => {
+    const shortcut = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+    if (!shortcut || !event.isTrusted) return;
+    // Ctrl+S, Shift+Enter and the like are JupyterLab's: hand them on.
+    input.removeAttribute(OWN_KEYS);
+    const again = new KeyboardEvent("keydown", event);
+    input.dispatchEvent(again);
+    input.setAttribute(OWN_KEYS, "true");
+    if (again.defaultPrevented) event.preventDefault();
+  });
 }
 
 function radios(name, legend, labels, values, chosen) {
@@ -53,20 +67,32 @@ function render({ model, el }) {
   const button = document.createElement("button");
   button.type = "submit";
   button.textContent = model.get("button");
-  keepKeys(button);
   const result = document.createElement("div");
   result.setAttribute("role", "status"); // a screen reader reads the reply aloud
-  const showResult = () => { result.innerHTML = model.get("result"); };
+  let waiting = null;
+  const showResult = () => {
+    clearTimeout(waiting);
+    result.innerHTML = model.get("result");
+  };
   showResult();
   form.append(button, result);
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    model.send({ choice: chosenIn(choices), sure: chosenIn(sure) });
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      result.innerHTML = "<p>Nothing answers here: run this cell again (Shift+Enter), then choose.</p>";
+    }, PATIENCE_MS);
+    // In a notebook that was saved and opened again the form is a picture of itself, until its cell runs.
+    try {
+      model.send({ choice: chosenIn(choices), sure: chosenIn(sure) });
+    } catch {
+      // The sentence above tells what to do.
+    }
   });
-  model.on("change:result", showResult);
+  model.on("msg:custom", showResult); // the kernel has answered; the same answer twice is no change of `result`
   el.append(form);
-  return () => model.off("change:result", showResult);
+  return () => model.off("msg:custom", showResult);
 }
 
 export default { render };

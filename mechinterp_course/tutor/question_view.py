@@ -152,6 +152,7 @@ def question_widget(question: Question, choice: int | None, sure: int | None, an
         widget.choice = chosen.get("choice") if chosen.get("choice") in range(len(question.choices)) else None
         widget.sure = chosen.get("sure") if chosen.get("sure") in SURE else None
         widget.result = answered(widget.choice, widget.sure)
+        widget.send({"answered": True})
 
     widget.on_msg(received)
     return widget

@@ -90,7 +90,7 @@ def test_the_links_of_the_course_that_ships_lead_to_its_notebooks():
     assert built <= links
     assert {link for link in links if not link.startswith("..")} == built
     for link in links:
-        assert (root / "lessons" / link).resolve().is_relative_to(root)
+        assert (root / "lessons" / link).is_file()
 
 
 def test_the_html_is_whole_and_says_to_a_screen_reader_what_the_bars_say(tiny_course):

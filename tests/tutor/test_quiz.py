@@ -223,6 +223,15 @@ def test_the_form_of_a_prediction(monkeypatch):
     assert [e.data["sure"] for e in progress.load()] == [70]
 
 
+def test_the_kernel_says_that_it_has_answered_even_when_the_answer_is_the_same(monkeypatch):
+    widget, _ = form(monkeypatch, predict, "softmax-shift")
+    sent = []
+    monkeypatch.setattr(type(widget), "send", lambda self, message, buffers=None: sent.append(message))
+    click(widget, choice=1, sure=70)
+    click(widget, choice=1, sure=70)
+    assert sent == [{"answered": True}] * 2
+
+
 def test_the_form_remembers_and_closes_with_the_reveal(monkeypatch):
     predict("softmax-shift", "b", sure=70)
     widget, text = form(monkeypatch, predict, "softmax-shift")
