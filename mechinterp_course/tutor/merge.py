@@ -3,7 +3,8 @@
 The cells of the release stand in the order of the new release. The learner's own cells stay behind the cell that they
 followed. An answer stays the learner's; a check cell is always the release's; prose and demo cells are the release's, and
 where the learner changed one, theirs stays (the release did not change it) or stands behind the new one (it did).
-Nothing that the learner wrote is dropped: what loses its place is kept at the end. Merging twice changes nothing.
+Nothing that the learner wrote is dropped (a change to a check cell aside, which the backup holds): an answer that loses its
+place is kept at the end. Merging twice changes nothing.
 """
 
 import hashlib
@@ -74,7 +75,7 @@ def merge(base: dict, mine: dict, new: dict, renames: dict[str, str] | None = No
         cells += followers(name)
     _keep_removed(cells, sorted_mine, base_cells, new_cells, merged)
     _note_renamed(pairs, sorted_mine, base_cells, merged)
-    _unique_ids(cells, set(new_cells))
+    _unique_ids(cells)
     return merged
 
 
@@ -233,8 +234,8 @@ def _keep_removed(cells: list, mine: _Mine, base_cells: dict, new_cells: dict, m
     cells += kept
 
 
-def _unique_ids(cells: list[dict], reserved: set[str]) -> None:
-    """Give a new id to every cell whose id is missing, or taken by an earlier or a released cell."""
+def _unique_ids(cells: list[dict]) -> None:
+    """Give a new id to every cell whose id is missing, or taken by an earlier cell."""
     seen: set[str] = set()
     for at, cell in enumerate(cells):
         name = str(cell.get("id") or "")

@@ -21,7 +21,7 @@ from learner import (  # noqa: F401
 )
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.tutor import jupyter, jupyter_settings, workspace
+from mechinterp_course.tutor import jupyter, jupyter_settings, progress, workspace
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="sends Ctrl-C as a POSIX signal")
 
@@ -88,6 +88,25 @@ def test_start_serves_the_home_notebook_and_stops_with_ctrl_c(release, tmp_path,
     with pytest.raises(OSError, match="refused"):
         fetch(base)
     assert jupyter.running(workspace.Workspace(root)) is None
+
+
+@posix
+@pytest.mark.kernel
+def test_mechinterp_alone_goes_on_at_what_is_next_and_a_closed_terminal_stops_it(learner, without_nbgrader):
+    progress.record("check", exercise="double", passed=True)
+    with started("--no-browser") as process:
+        said = [process.stdout.readline() for _ in range(4)]
+        assert said[0].startswith("Last time  Today at") and "you passed double" in said[0]
+        assert "from the exercise quadruple" in said[1]
+        assert "1 of 4 exercises passed" in said[2]
+        address = address_in(process)
+        assert f"/lab/tree/{LAB}?token=" in address
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert jupyter.running(learner) is None
+    last = progress.load(learner.root)[-1]
+    assert (last.kind, last.data["sitting"]) == ("open", "lab A")
 
 
 @posix
