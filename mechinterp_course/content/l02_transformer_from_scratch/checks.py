@@ -1333,8 +1333,8 @@ def _frequencies(answer, draw, probabilities, want, settings):
 @generate_.check("the generator alone decides: the same seed gives the same text, another seed another")
 def generate_seeded(answer, draw):
     weights, config = constant_model(torch.full((8,), 1 / 8), draw)
-    tokens, seed = torch.zeros(4, 1, dtype=torch.long), draw.seed()
-    first, again, other = (answer(tokens, weights, config, 8, generator_of(s)) for s in (seed, seed, seed + 1))
+    tokens, seed = torch.zeros(20, 1, dtype=torch.long), draw.seed()
+    first, again, other = (answer(tokens, weights, config, 2, generator_of(s)) for s in (seed, seed, seed + 1))
     expect.true(
         torch.equal(first, again),
         "Two generators with the same seed gave two different texts. Pass the generator to the function that draws: "
