@@ -4,17 +4,17 @@ Imports the catalogue and the notebook's own words; nothing of nbgrader.
 """
 
 from ..tutor.catalog import Card, Course, Lesson, read_cells
-from .markup import HOME, anchor, lab_path, lesson_path, relative, resolve
+from .markup import GLOSSARY, HOME, anchor, lab_path, lesson_path, relative, resolve
 from .notebook import Ids, new_cell
 
+_DOT = " &nbsp;·&nbsp; "
 CONTENTS = "[[contents]]"  # where home.py wants the table of lessons
 
 
 def navigation(course: Course, lesson: Lesson, here: str, kind: str) -> tuple[str, str]:
     """Return the line above and the line below a notebook: previous, contents, next."""
     before, after = course.neighbours(lesson)
-    reading = (f"Lesson {lesson.number}: {lesson.title}", lesson_path(lesson))
-    lab = (f"Lab {lesson.number}: {lesson.title}", lab_path(lesson))
+    reading, lab = _lesson_of(lesson), _lab_of(lesson)
     if kind == "lesson":
         previous, following = (_lab_of(before) if before else None), lab
         about = f"Lesson {lesson.number} · reading · about {_minutes(lesson.minutes)}"
@@ -27,7 +27,7 @@ def navigation(course: Course, lesson: Lesson, here: str, kind: str) -> tuple[st
     parts = [f"[← {previous[0]}]({relative(previous[1], here)})"] if previous else []
     parts.append(f"[Contents]({relative(HOME, here)})")
     parts += [f"[{following[0]} →]({relative(following[1], here)})"] if following else []
-    line = " &nbsp;·&nbsp; ".join(parts)
+    line = _DOT.join(parts)
     return f"{line}\n\n{about}", f"---\n\n{line}"
 
 
@@ -76,7 +76,11 @@ def home_cells(course: Course) -> list:
         cells.append(new_cell("markdown", f"# {course.title}", "title"))
     if not placed:
         cells.append(new_cell("markdown", f"## Lessons\n\n{table}", "contents"))
-    return cells
+    first = course.lessons[0]
+    links = (
+        f"[Glossary]({relative(GLOSSARY, HOME)}){_DOT}[{_lesson_of(first)[0]} →]({relative(lesson_path(first), HOME)})"
+    )
+    return [*cells, new_cell("markdown", f"---\n\n{links}", "nav-bottom")]
 
 
 def contents_table(course: Course) -> str:
@@ -99,12 +103,13 @@ def contents_table(course: Course) -> str:
 
 def glossary_cells(course: Course) -> list:
     """Return the cells of the glossary: one for each term, which its heading names."""
-    opening = f"[Contents]({relative(HOME, HOME)})\n\n# Glossary\n\nEvery term of the course, in one sentence."
-    cells = [new_cell("markdown", opening, "title")]
+    contents = f"[Contents]({relative(HOME, GLOSSARY)})"
+    opening = f"{contents}\n\n# Glossary\n\nEvery term of the course, in one sentence."
+    cells = [new_cell("markdown", opening, "nav-top")]
     for term, meaning in sorted(course.glossary.items(), key=lambda item: item[0].lower()):
         id = f"term-{anchor(term).lower()}"
-        cells.append(new_cell("markdown", f"### {term}\n\n{resolve(meaning, course, HOME)}", id))
-    return cells
+        cells.append(new_cell("markdown", f"### {term}\n\n{resolve(meaning, course, GLOSSARY)}", id))
+    return [*cells, new_cell("markdown", f"---\n\n{contents}", "nav-bottom")]
 
 
 def _lesson_of(lesson: Lesson) -> tuple[str, str]:

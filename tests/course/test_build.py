@@ -142,6 +142,7 @@ def test_cards_navigation_and_links_fit_their_notebook(course):
     assert "[Rows](00_rows.ipynb)" in home["welcome-1"] and "| 10 + 15 |" in home["welcome-1"]
     assert "| 01 | Columns | *not built yet* | |" in home["welcome-1"]
     assert cells_of(made["lessons/glossary.ipynb"])["term-row-sum"].startswith("### row sum\n")
+    assert "[Lesson 00: Rows →](00_rows.ipynb)" in home["nav-bottom"]
 
 
 def test_neighbours_are_linked_across_lessons(tmp_path, monkeypatch, fresh_catalog):

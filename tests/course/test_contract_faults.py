@@ -224,16 +224,32 @@ def test_missing_and_foreign_notebooks_are_found(planted, tmp_path):
     assert "lessons/07_old.ipynb belongs to no lesson" in " ".join(map(str, found.findings))
 
 
-def test_two_lessons_with_one_exercise_name(planted, monkeypatch):
-    entry = (
-        module.COURSE.split("[[lesson]]")[1].split("[map]")[0].replace('"00"', '"01"').replace('"rows"', '"columns"')
-    )
+def plant_a_second_lesson(monkeypatch, **renamed):
+    """Let the next course have another lesson, `columns`, like the first one but for the renamed words."""
+    entry = module.COURSE.split("[[lesson]]")[1].split("[map]")[0]
+    for old, new in (('"00"', '"01"'), ('"rows"', '"columns"'), ('"Rows"', '"Columns"')):
+        entry = entry.replace(old, new)
     for name in ("lesson.py", "lab.py", "checks.py"):
-        text = module.FILES[f"l00_rows/{name}"].replace("rows-", "columns-")
+        text = module.FILES[f"l00_rows/{name}"].replace("rows-", "columns-").replace("# # Rows", "# # Columns")
+        for old, new in renamed.items():
+            text = text.replace(old, new)
         monkeypatch.setitem(module.FILES, f"l01_columns/{name}", text)
-    found = report(planted(("course.toml", "[map]", f"[[lesson]]{entry}[map]")), kernels=False)
+    return ("course.toml", "[map]", f"[[lesson]]{entry}[map]")
+
+
+def test_two_lessons_with_one_exercise_name(planted, monkeypatch):
+    found = report(planted(plant_a_second_lesson(monkeypatch)), kernels=False)
     assert rules_of(found) == {"names"}
     assert {finding.exercise for finding in found.findings} == {"row_sums", "scaled_rows"}
+
+
+def test_lessons_are_checked_side_by_side(planted, monkeypatch):
+    renamed = {"row_sums": "line_sums", "scaled_rows": "scaled_lines", "[[term:row sum]]": "[[term:unknown]]"}
+    book, told = planted(plant_a_second_lesson(monkeypatch, **renamed)), []
+    found = contract.check(book, cached=False, jobs=2, kernels=False, progress=told.append)
+    assert (found.lessons, found.exercises, found.wrong_answers_caught) == (2, 4, 8)
+    assert [(one.rule, one.lesson) for one in found.findings] == [("terms", "01_columns")]
+    assert sorted(told) == ["00_rows: sound", "01_columns: 1 finding"]
 
 
 def test_every_rule_says_what_it_asks_for(planted):

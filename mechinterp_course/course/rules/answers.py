@@ -134,6 +134,7 @@ def _each_wrong(course: Course, lesson: Lesson) -> Iterator[tuple[Exercise, obje
 def wrong_answers_return(course: Course, lesson: Lesson) -> Iterator[Finding]:
     for exercise, wrong, verdict in _each_wrong(course, lesson):
         crashed = verdict.crashed or _crash(exercise, wrong.answer)
+        crashed = crashed or examined(exercise.name, wrong.answer, SEEDS[0]).crashed
         if crashed:
             message = f"it is stopped by {crashed}, so it does not show that the check finds this mistake."
             yield Finding("wrong-answers-return", lesson.stem, exercise.name, wrong.name, message)
