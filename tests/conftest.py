@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the t
 
 import pytest
 
-from mechinterp_course.tutor import catalog, progress, reference
+from mechinterp_course.tutor import catalog, events, reference
 
 TINY_COURSE = Path(__file__).parent / "tiny_course"
 OWN_VARIABLES = (
@@ -64,8 +64,8 @@ def own_environment(monkeypatch):
     """Keep the person's own workspace and settings out of the tests."""
     for name in OWN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(progress, "_session", [])
-    monkeypatch.setattr(progress, "_told_once", False)
+    monkeypatch.setattr(events, "_session", [])
+    monkeypatch.setattr(events, "_told_once", False)
 
 
 @pytest.fixture

@@ -1,182 +1,36 @@
-"""What a learner did, as an append-only file of events, and the state that follows from it.
+"""A learner's state: what is passed, what comes next, what was predicted. A function of the events (`events.py`) and the course.
 
-`record` adds one line to `progress.jsonl` in the workspace; `read` and `merge` give events; `state` says, from the events
-alone, what is passed and what comes next. A killed kernel can leave half a line behind: it is skipped, and nothing else is
-lost. Two machines' files merge by union. Imports `catalog` only, so that `mechinterp status` is fast.
-
-Events (`kind`, and what they hold besides id, at, day and machine):
-    check    exercise, passed, held, total, mistake      hint     exercise, level
-    borrow   exercise                                    give_up  exercise
-    predict  question, choice (its text), sure           quiz     question, choice
-    reveal   question, choice, sure (the prediction that stood then)
-    open     lesson, sitting                             read     lesson
+Whatever the order of the events, and however often one stands there, the state is the same. The functions on events have
+their names here too: `progress.record`, `progress.load`. Imports `catalog` and `events` only, so that `mechinterp status` is fast.
 """
 
-import json
-import os
-import platform
-import re
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import date, timedelta
 
 from .catalog import Course, Lesson, Question
+from .events import FILE, MARKER, Event, Log, find_workspace, load, merge, parse, read, record
 
-MARKER = ".mechinterp"  # a folder that holds this folder is a workspace
-FILE = "progress.jsonl"
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_session: list["Event"] = []  # what could not be written: it counts as long as the kernel lives
-_told_once = False  # a disk that cannot be written is mentioned once
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the file. `at` is UTC with milliseconds, `day` the date where the learner was."""
-
-    id: str
-    at: str
-    kind: str
-    machine: str
-    day: str
-    data: dict = field(hash=False)
-
-    def to_line(self) -> str:
-        head = {"id": self.id, "at": self.at, "day": self.day, "kind": self.kind, "machine": self.machine}
-        return json.dumps({**self.data, **head}, sort_keys=True, default=str)
-
-
-class Log(list):
-    """A list of events in order of time, and `damaged`, the number of lines that could not be read."""
-
-    def __init__(self, events: Iterable[Event] = (), damaged: int = 0):
-        super().__init__(events)
-        self.damaged = damaged
-
-
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-def find_workspace(start: Path | None = None) -> Path | None:
-    """Return the workspace: $MECHINTERP_WORKSPACE, or the nearest folder from `start` upwards that holds `.mechinterp`.
-
-    None where there is none, where the variable is empty, and while nbgrader grades: then nothing is recorded.
-    """
-    if os.environ.get("NBGRADER_EXECUTION"):
-        return None
-    named = os.environ.get("MECHINTERP_WORKSPACE")
-    if named is not None:
-        return Path(named) if named else None
-    try:
-        start = Path(start or Path.cwd()).resolve()
-    except OSError:  # the current folder was deleted
-        return None
-    return next((folder for folder in (start, *start.parents) if (folder / MARKER).is_dir()), None)
-
-
-def record(kind: str, **data) -> None:
-    """Add an event to the workspace's file; where there is no workspace, nothing is written.
-
-    A disk that is full or read-only never stops a check: it is mentioned once. Whoever runs a notebook in the learner's
-    place sets $MECHINTERP_HEADLESS: then only checks count, because no one saw a reveal.
-    """
-    global _told_once
-    if os.environ.get("MECHINTERP_HEADLESS") and kind != "check":
-        return
-    event = _new_event(kind, data)
-    workspace = find_workspace()
-    if workspace is None:
-        _session.append(event)
-        return
-    try:
-        _append(workspace / FILE, event.to_line())
-    except OSError as error:
-        _session.append(event)
-        if not _told_once:
-            _told_once = True
-            print(f"Your progress could not be saved in {workspace / FILE} ({error.strerror}). Everything else works.")
-
-
-def _new_event(kind: str, data: dict) -> Event:
-    now = datetime.now(UTC)
-    at = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
-    return Event(str(uuid.uuid4()), at, kind, platform.node(), now.astimezone().date().isoformat(), data)
-
-
-def _append(path: Path, line: str) -> None:
-    """Add a line with one write, on a line of its own even where a killed kernel left half a line."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-    file = os.open(path, flags, 0o644)
-    try:
-        size = os.lseek(file, 0, os.SEEK_END)
-        unfinished = False
-        if size:
-            os.lseek(file, size - 1, os.SEEK_SET)
-            unfinished = os.read(file, 1) != b"\n"
-        os.write(file, (("\n" if unfinished else "") + line + "\n").encode())
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-def load(workspace: Path | None = None) -> Log:
-    """Return the events of a workspace (by default the one around the current folder) and of this session, in order.
-
-    Every `progress*.jsonl` in it counts, so a file copied from another machine, or the copy that a synchronised folder
-    makes of a conflict, needs only to lie there.
-    """
-    workspace = workspace or find_workspace()
-    files = sorted(Path(workspace).glob("progress*.jsonl")) if workspace else []
-    return merge(*files, _session)
-
-
-def read(path: Path) -> Log:
-    """Return the events of one file in order of (at, id), each once; lines that are damaged are skipped and counted."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8", errors="replace")
-    except FileNotFoundError:
-        return Log()
-    events, damaged = [], 0
-    for line in text.split("\n"):
-        if line.strip():
-            event = parse(line)
-            events += [event] if event else []
-            damaged += event is None
-    return _ordered(events, damaged)
-
-
-def parse(line: str) -> Event | None:
-    """Return the event on a line, or None where the line is not a whole event."""
-    try:
-        data = json.loads(line)
-        head = {key: data.pop(key) for key in ("id", "at", "kind")}
-        head |= {"machine": data.pop("machine", ""), "day": data.pop("day", head["at"][:10])}
-        date.fromisoformat(head["day"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    if not all(isinstance(value, str) for value in head.values()) or not _TIME.fullmatch(head["at"]):
-        return None
-    return Event(data=data, **head)
-
-
-def merge(*logs: Path | Iterable[Event]) -> Log:
-    """Return the union of files or lists of events, in order, each event once."""
-    parts = [read(log) if isinstance(log, (str, Path)) else log for log in logs]
-    return _ordered([event for part in parts for event in part], sum(getattr(part, "damaged", 0) for part in parts))
-
-
-def _ordered(events: Iterable[Event], damaged: int = 0) -> Log:
-    seen = {}
-    for event in sorted(events, key=lambda e: (e.at, e.id, e.to_line())):
-        seen.setdefault(event.id, event)
-    return Log(seen.values(), damaged)
-
-
-# --- the state ------------------------------------------------------------------------------------------------------
+__all__ = [
+    "FILE",
+    "MARKER",
+    "Event",
+    "ExerciseState",
+    "LessonState",
+    "Log",
+    "Next",
+    "QuestionState",
+    "SittingState",
+    "State",
+    "find_workspace",
+    "load",
+    "merge",
+    "parse",
+    "question_state",
+    "read",
+    "record",
+    "state",
+]
 
 
 @dataclass
@@ -277,7 +131,7 @@ class State:
 
 def state(events: Iterable[Event], course: Course) -> State:
     """Return the state that follows from the events, in whatever order they come."""
-    events = _ordered(events)
+    events = merge(events)
     exercises = {name: ExerciseState(name) for name in course.exercises}
     questions = {q.id: QuestionState(q.id, q.kind) for q in course.questions.values()}
     renamed = {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
@@ -306,7 +160,7 @@ def state(events: Iterable[Event], course: Course) -> State:
 def question_state(events: Iterable[Event], question: Question) -> QuestionState:
     """Return the state of one question alone."""
     standing = QuestionState(question.id, question.kind)
-    for event in _ordered(events):
+    for event in merge(events):
         if event.data.get("question") == question.id:
             _apply_to_question(standing, question, event)
     return standing

@@ -8,7 +8,7 @@ from conftest import TINY_COURSE, clear_catalog_caches
 
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog
-from mechinterp_course.tutor.catalog import parse_cells, read_cells
+from mechinterp_course.tutor.percent import parse_cells, read_cells
 
 CONTENT = catalog.PACKAGE / "content"
 PERCENT_FILES = [
@@ -203,7 +203,9 @@ def test_a_lab_is_cut_into_even_sittings_of_at_most_an_hour(tiny_course, minutes
     assert (reading.name, reading.minutes) == ("reading", 5)
     assert [sitting.minutes for sitting in labs] == sittings
     assert [name for sitting in labs for name in sitting.exercises] == [f"e{i}" for i in range(len(minutes))]
-    assert [s.name for s in labs] == (["lab"] if len(labs) == 1 else [f"lab {letter}" for letter in "ABCD"[: len(labs)]])
+    assert [s.name for s in labs] == (
+        ["lab"] if len(labs) == 1 else [f"lab {letter}" for letter in "ABCD"[: len(labs)]]
+    )
 
 
 # --- faults in a lesson folder ---

@@ -5,7 +5,7 @@ import torch
 
 from mechinterp_course import borrow, hint
 from mechinterp_course.errors import CourseError
-from mechinterp_course.tutor import progress
+from mechinterp_course.tutor import events, progress
 from mechinterp_course.tutor.hints import hint_lines, reached_level
 
 pytestmark = pytest.mark.usefixtures("tiny_course")
@@ -28,7 +28,7 @@ def test_three_hints_in_order_then_the_last_one_again(capsys):
 
 def test_a_later_session_goes_on_where_the_workspace_left_off(workspace, monkeypatch, capsys):
     hint("double")
-    monkeypatch.setattr(progress, "_session", [])
+    monkeypatch.setattr(events, "_session", [])
     capsys.readouterr()
     hint("double")
     assert capsys.readouterr().out == IDEA

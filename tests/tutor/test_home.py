@@ -9,6 +9,7 @@ import pytest
 from mechinterp_course import home
 from mechinterp_course.tutor import catalog, progress
 from mechinterp_course.tutor.home import home_html, home_text
+from mechinterp_course.tutor.percent import read_cells
 from mechinterp_course.tutor.progress import Event, state
 
 TODAY = date(2026, 3, 5)
@@ -138,7 +139,7 @@ def test_an_event_of_a_later_release_is_shown_as_it_is(tiny_course):
 
 
 def test_the_home_notebook_has_its_cell():
-    cells = catalog.read_cells(catalog.PACKAGE / "content" / "home.py")
+    cells = read_cells(catalog.PACKAGE / "content" / "home.py")
     assert cells[0].source.startswith("# ")
     assert any(cell.source.endswith("home()") for cell in cells if cell.type == "code")
     assert len({cell.marks["id"] for cell in cells}) == len(cells)
