@@ -30,6 +30,8 @@ SETTINGS = {
         "doNotDisturbMode": False,
     },
     "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": SAVE_EVERY_SECONDS},
+    # Else a saved lesson that is opened again shows "model not found" where its questions stood.
+    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
 }
 SERVER = {
     "ServerApp": {
