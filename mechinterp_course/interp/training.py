@@ -272,9 +272,9 @@ def train(
         chosen = dataclasses.replace(chosen, steps=steps)
     texts = {split: [text for _, text in tasks.read_split(split, stdlib)] for split in tasks.SPLITS}
     folder = Path(out) if out is not None else Path(name)
-    folder.mkdir(parents=True, exist_ok=True)
     if finished(chosen, folder):
         return folder
+    prepare(folder)
     run = Run(chosen, folder)
     run.resume()
     try:
@@ -292,8 +292,20 @@ def train(
 
 def finished(recipe: Recipe, folder: Path) -> bool:
     """Whether the folder already holds what this recipe makes. The card is written last, so it says that all is there."""
-    if not (folder / "card.json").exists():
+    if not (folder / "card.json").is_file():
         return False
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    same_recipe = card["recipe"] == json.loads(json.dumps(recipe.numbers()))
+    same_recipe = card.get("recipe") == json.loads(json.dumps(recipe.numbers()))
     return same_recipe and card["corpus"]["sha256_of_manifest"] == tasks.corpus_hash()
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder; the card of an earlier model there goes first, because it would be untrue from now on."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "card.json").unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or "it cannot be written"
+        raise CourseError(
+            f"The folder {folder} cannot take the model: {reason}.", "Choose another folder with --out."
+        ) from error

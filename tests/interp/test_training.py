@@ -89,6 +89,20 @@ def test_the_state_of_another_run_is_refused(tmp_path, monkeypatch):
         training.train("tiny", tmp_path, steps=20, progress=False)
 
 
+def test_a_card_of_an_earlier_model_does_not_outlive_it(tmp_path, monkeypatch):
+    training.train("tiny", tmp_path, progress=False)
+    stop_at(3, monkeypatch)
+    with pytest.raises(CourseError, match="Stopped"):
+        training.train("tiny", tmp_path, steps=20, progress=False)
+    assert not (tmp_path / "card.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CourseError, match=r"cannot take the model.*--out"):
+        training.train("tiny", tmp_path / "file" / "model", progress=False)
+
+
 def test_a_failed_write_leaves_the_earlier_file(tmp_path):
     file = tmp_path / "state"
     file.write_text("whole")
