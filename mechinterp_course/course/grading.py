@@ -6,6 +6,7 @@ the folder's `nbgrader_config.py`, so that another way to run submissions is a c
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -71,6 +72,21 @@ def init(folder: Path, course: Course, lessons: Iterable[str] | None = None) -> 
     require_nbgrader()
     chosen = [course.lesson(name) for name in lessons] if lessons else list(course.lessons)
     folder = _empty(Path(folder).expanduser())
+    try:
+        _fill(folder, course, chosen)
+    except BaseException:  # Ctrl-C too: a class is there whole, or not at all
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+    labs = ", ".join(lesson.stem for lesson in chosen)
+    return [
+        f"Made a class in {folder}: {labs}.",
+        f"Students get release/. Keep source/ and {SECRET} to yourself.",
+        f"README.md in {folder} has the five commands to hand out, grade and return.",
+    ]
+
+
+def _fill(folder: Path, course: Course, chosen: list[Lesson]) -> None:
     seed = _secret(folder)
     for lesson in chosen:
         path = folder / "source" / lesson.stem / f"{lesson.stem}.ipynb"
@@ -82,11 +98,6 @@ def init(folder: Path, course: Course, lessons: Iterable[str] | None = None) -> 
     (folder / "README.md").write_text(readme, encoding="utf-8")
     for lesson in chosen:
         _release(folder, lesson)
-    return [
-        f"Made a class in {folder}: {labs}.",
-        f"Students get release/. Keep source/ and {SECRET} to yourself.",
-        f"README.md in {folder} has the five commands to hand out, grade and return.",
-    ]
 
 
 def nbgrader(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -51,7 +51,7 @@ def verify(course: Course, progress: Callable[[str], None] | None = None, second
         answers = list(pool.map(lambda paper: _told(paper, seconds, tell), papers))
     if papers and all(answer == UNREACHABLE for answer in answers):
         raise CourseError(
-            f"None of the {len(papers)} addresses in papers.toml could be reached: there is no network here.",
+            f"No address in papers.toml could be reached ({len(papers)} asked): there is no network here.",
             "Run `mechinterp author links` on a machine that has one.",
         )
     report = LinkReport()
