@@ -116,7 +116,7 @@ def _release(folder: Path, lesson: Lesson) -> None:
         last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
         raise CourseError(
             f"nbgrader could not release {lesson.stem}: {last}",
-            f"Run `nbgrader generate_assignment {lesson.stem}` in {folder} to see all it says.",
+            "Install the versions in constraints.txt, check the disk, and try again.",
         )
 
 
