@@ -450,6 +450,23 @@ def mask_bool(scores):
     return marked(scores, 1)
 
 
+@mask_.wrong(
+    "multiplies by minus infinity",
+    "You multiplied a mask of 0 and 1 by minus infinity, and 0 times infinity is nan. Fill instead: "
+    "scores.masked_fill(mask, float('-inf')), with a mask of True and False.",
+)
+def mask_multiplied(scores):
+    return scores + torch.ones_like(scores).triu(1) * -math.inf
+
+
+@mask_.wrong(
+    "takes the softmax as well",
+    "Your rows sum to 1: the softmax is in there already. Return the masked scores; the softmax is a step of its own.",
+)
+def mask_softmax(scores):
+    return masked(scores, marked(scores, 1)).softmax(-1)
+
+
 @mask_.variation("adds a triangle of minus infinities")
 def mask_added(scores):
     n = scores.shape[-1]
@@ -568,6 +585,15 @@ def logs_sign(logits):
 )
 def logs_first_axis(logits):
     return torch.log_softmax(logits, 0)
+
+
+@logs_.wrong(
+    "one sum for all rows",
+    "You summed the exponentials of all rows together. Each row is a distribution of its own: sum over the last axis, "
+    "dim=-1, with keepdim=True.",
+)
+def logs_all_rows(logits):
+    return torch.log_softmax(logits.flatten(), 0).view(logits.shape)
 
 
 @logs_.variation("torch's logsumexp")
@@ -823,6 +849,15 @@ def losses_sign(logits, tokens):
 )
 def losses_unsqueezed(logits, tokens):
     return losses_of(logits[:, :-1], tokens[:, 1:])[..., None]
+
+
+@losses_.wrong(
+    "every row with every token",
+    "Indexing with [..., tokens] takes all tokens of all texts from every row. Row i is judged by one token: "
+    "gather(-1, index), where index has as many axes as the tensor.",
+)
+def losses_all_pairs(logits, tokens):
+    return -torch.log_softmax(logits[:, :-1], -1)[..., tokens[:, 1:]]
 
 
 @losses_.variation("torch's own cross_entropy")

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Start here: the lab
 #
-# Seven short functions, each a few lines long. At the end you have every piece of arithmetic that a language model needs
-# between its layers: averages, dot products, softmax, the causal mask, and the loss that it is trained on. You also have
-# an attention pattern that you built by hand, and a next-token predictor whose surprise you can measure, token by token.
+# Seven short functions, each a few lines long. At the end you have the arithmetic behind attention (dot products, the causal
+# mask, softmax) and behind the loss that language models are trained on. You also have an attention pattern that you built by
+# hand, and a next-token predictor whose surprise you can measure, token by token.
 #
 # An exercise goes like this:
 #
@@ -28,14 +28,13 @@
 # %%
 import torch
 
-from mechinterp_course import borrow, hint
 from mechinterp_course.interp import models, plots, tasks
 
 tokenizer = models.tokenizer("code-2l")  # cuts Python into tokens; 1,024 different ones
 
 # %% [raw] card="mean_over_positions"
 # title = "An average along one axis"
-# purpose = "Half of all mistakes in this field are an operation over the wrong axis. Here you say which axis, and see the shape answer."
+# purpose = "An operation over the wrong axis still runs, and still returns numbers. Here you say which axis, and see the shape answer."
 # difficulty = 1
 # importance = 4
 # minutes = 5
@@ -79,23 +78,25 @@ def mean_over_positions(activations: torch.Tensor) -> torch.Tensor:
 
 # %%
 code = ["return 1 + 2 * (3 - x)", "for name in names: print(name)", "x[0], x[1] = x[1], x[0]"]
-kinds = {"letters": str.isalpha, "digits": str.isdigit, "space": lambda text: not text, "signs": lambda text: True}
+kinds = ["letters", "digits", "space", "signs"]
 
 
-def which_kind(token):  # the first kind that fits, as four numbers: [0, 1, 0, 0] for a digit
-    first = [fits(token.strip()) for fits in kinds.values()].index(True)
-    return [float(i == first) for i in range(4)]
+def kind_of(token):  # four numbers, one of them 1: [0, 1, 0, 0] for a digit
+    text = token.strip()
+    kind = "letters" if text.isalpha() else "digits" if text.isdigit() else "signs" if text else "space"
+    return [float(kind == one) for one in kinds]
 
 
 token_lists = [tokenizer.str_tokens(line, bos=False) for line in code]
-shortest = min(len(tokens) for tokens in token_lists)  # a tensor is a full block: cut all texts to one length
-activations = torch.tensor([[which_kind(token) for token in tokens[:shortest]] for tokens in token_lists])
+shortest = min(len(tokens) for tokens in token_lists)
+token_lists = [tokens[:shortest] for tokens in token_lists]  # a tensor is a full block: one length for all
+activations = torch.tensor([[kind_of(token) for token in tokens] for tokens in token_lists])
 shares = mean_over_positions(activations)
-print(f"activations {tuple(activations.shape)} = (batch, pos, d_model)   →   {tuple(shares.shape)} = (batch, d_model)")
+print(f"(batch, pos, d_model) = {tuple(activations.shape)}   →   (batch, d_model) = {tuple(shares.shape)}")
 plots.heatmap(
     shares,
-    x=list(kinds),
-    y=["".join(tokens[:shortest]) for tokens in token_lists],
+    x=kinds,
+    y=["".join(tokens) for tokens in token_lists],
     title="What each line is made of",
     xlabel="kind of token",
     ylabel="line",
@@ -119,7 +120,7 @@ plots.heatmap(
 # 2. Write the axes that you want: b h q k. d is not among them, so it is summed: that is the dot product.
 # 3. torch.einsum takes the pattern "first,second->result" and then the two tensors.
 # """
-# look = "Head 0 is brightest one step to the left of the diagonal, head 1 wherever a letter meets itself. The function is the same: what a head looks for lies in its queries and keys alone."
+# look = "In the pictures below, head 0 is largest one step to the left of the diagonal, head 1 wherever a letter meets itself. The function is the same: what a head looks for lies in its queries and keys alone."
 
 # %% [markdown]
 # The *dot product* of two vectors multiplies them number by number and sums: (1, 2) · (3, 1) = 1·3 + 2·1 = 5. It is large where two
@@ -157,14 +158,17 @@ def all_dot_products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
 letters = list("abracadabra")
 alphabet = sorted(set(letters))  # a b c d r: five letters, so d_head = 5
 turn = torch.arange(len(letters)) * torch.pi / len(letters)  # the angle of each position
-direction = torch.stack([turn.cos(), turn.sin(), 0 * turn, 0 * turn, 0 * turn], dim=-1)  # (pos, d_head)
-before = torch.stack([(turn - turn[1]).cos(), (turn - turn[1]).sin(), 0 * turn, 0 * turn, 0 * turn], dim=-1)
-letter = torch.eye(len(alphabet))[[alphabet.index(one) for one in letters]]  # (pos, d_head), one 1 in each row
 
-queries = torch.stack([before, letter], dim=1)[None]  # (batch = 1, pos, head = 2, d_head = 5)
-keys = torch.stack([direction, letter], dim=1)[None]
+
+def direction(angle):  # (pos,) → (pos, d_head): a vector of length 1 that turns in the first two dimensions
+    return torch.stack([angle.cos(), angle.sin(), 0 * angle, 0 * angle, 0 * angle], dim=-1)
+
+
+letter = torch.eye(len(alphabet))[[alphabet.index(one) for one in letters]]  # (pos, d_head), a single 1 in each row
+queries = torch.stack([direction(turn - turn[1]), letter], dim=1)[None]  # (batch = 1, pos, head = 2, d_head = 5)
+keys = torch.stack([direction(turn), letter], dim=1)[None]
 products = all_dot_products(queries, keys)
-print(f"{tuple(queries.shape)} with {tuple(keys.shape)}   →   {tuple(products.shape)} = (batch, head, query, key)")
+print(f"{tuple(queries.shape)} with {tuple(keys.shape)}   →   (batch, head, query, key) = {tuple(products.shape)}")
 
 # %%
 labels = plots.token_labels(letters)
@@ -291,7 +295,8 @@ plots.attention(
 def causal_mask(scores: torch.Tensor) -> torch.Tensor:
     """Return the scores with those of later keys replaced by minus infinity.
 
-    scores: (..., query, key), with as many queries as keys. Returns: the same shape; the input is left as it was.
+    scores: (..., query, key), with as many queries as keys.
+    Returns: the same shape; the input is left as it was.
     """
     ### BEGIN SOLUTION
     n = scores.shape[-1]
@@ -305,8 +310,9 @@ def causal_mask(scores: torch.Tensor) -> torch.Tensor:
 # letter: its attention is shared among all the copies of `a`, itself included.
 
 # %%
+sharper = torch.tensor([60.0, 8.0])[:, None, None] * products[0]  # (head, query, key); head 0 times 60, head 1 times 8
 plots.attention(
-    stable_softmax(causal_mask(torch.tensor([60.0, 8.0])[:, None, None] * products[0])),  # (head, query, key)
+    stable_softmax(causal_mask(sharper)),
     letters,
     title="Two attention patterns, by hand",
     alt="Two heads. Above the diagonal all is 0. Head 0 looks at the letter before; head 1 at all copies of the same letter so far.",
@@ -349,7 +355,7 @@ plots.attention(
 
 # %% answer="log_probabilities"
 def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Return the natural logarithm of the softmax of the logits over the last axis, exact also where p is tiny.
+    """Return the log of the softmax of the logits over the last axis, exact also where p is tiny.
 
     logits: (..., d_vocab). Returns: the same shape, nothing above 0.
     """
@@ -418,7 +424,8 @@ print("log_probabilities: ", log_probabilities(far))
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the mean surprise at the targets, in nats.
 
-    logits: (n, d_vocab). targets: (n,), whole numbers from 0 to d_vocab - 1. Returns: a tensor with one number, ().
+    logits: (n, d_vocab). targets: (n,), whole numbers from 0 to d_vocab - 1.
+    Returns: one number, a tensor of shape ().
     """
     ### BEGIN SOLUTION
     rows = torch.arange(len(targets), device=logits.device)
@@ -433,7 +440,8 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 # %%
 files = [tokenizer.encode(text) for _, text in tasks.sample()]
 test, others = files[0], files[1:]
-previous, following = torch.cat([file[:-1] for file in others]), torch.cat([file[1:] for file in others])
+previous = torch.cat([file[:-1] for file in others])
+following = torch.cat([file[1:] for file in others])
 d_vocab = tokenizer.d_vocab
 
 how_often = torch.bincount(following, minlength=d_vocab) + 1.0  # + 1, so that no token is impossible
@@ -448,7 +456,9 @@ guessers = {
     "token pairs": by_pairs[test[:-1]],
 }
 losses = {name: cross_entropy(logits, test[1:]).item() for name, logits in guessers.items()}
-print(f"counted on {len(following):,} tokens, tested on {n:,} others:", {k: round(v, 2) for k, v in losses.items()})
+print(f"counted on {len(following):,} tokens, tested on {n:,} others")
+for name, loss in losses.items():
+    print(f"{name:16} {loss:.2f} nats")
 plots.bars(
     list(losses.values()),
     list(losses),

@@ -26,7 +26,7 @@ torch.set_printoptions(precision=2, sci_mode=False)
 # [[term:mechanistic interpretability]]. *Mechanistic*: not only what a network does, but by which steps it does it.
 #
 # Here is a network that you can hold in your head. Two numbers, a and b, go in. Three units each multiply them by fixed numbers,
-# the [[term:weights]], add, and replace a negative result by 0. The last row of weights mixes the three units into one output.
+# the [[term:weights]], add, and replace a negative result by 0. A last weight for each unit says how it goes into the output.
 
 # %%
 W_in = torch.tensor([[1.0, -1.0], [0.0, 1.0], [0.0, -1.0]])  # (unit, input)
@@ -45,7 +45,7 @@ plots.heatmap(
     title="All the weights of a small network",
     xlabel="weight",
     ylabel="unit",
-    alt="Unit 0 computes a minus b, unit 1 b, unit 2 minus b; to the output they go with weights 1, 1 and minus 1.",
+    alt="A row for each of three units: its weights from a and from b, and its weight to the output.",
     zmid=0,
     text=True,
     zlabel="weight",
@@ -75,7 +75,7 @@ plots.heatmap(
     title="What the network does",
     xlabel="b",
     ylabel="a",
-    alt="A table of outputs for a and b from -3 to 3: each entry is the larger of the two.",
+    alt="A table: the output for every a (rows) and every b (columns) from -3 to 3.",
     zmid=0,
     text=True,
     zlabel="output",
@@ -117,15 +117,18 @@ W_out = W_out_before
 # | `causal_mask = borrow("causal_mask")` | the course's own function, where you leave an exercise out and want to go on |
 #
 # A check that fails is the normal case, for everybody. It says what your function did, what is true of a right answer, and, where it
-# recognises your mistake, its name. In the lab it looks like this:
+# recognises your mistake, its name. One from the lab:
 #
 # ```
 # ✗ causal_mask   0 of 3 checks passed
 # Called: causal_mask(scores = a 3 × 3 tensor)
-# In the row of query 0, the score of key 0 is minus infinity; it should be 0.300, as it was: a query sees itself.
-# A right answer: three positions: later keys become minus infinity, all other scores stay.
-# This looks like: hides the token itself. The diagonal is hidden too. A query may see itself; only what comes
-#     later is hidden: triu(diagonal=1). Query 0 would have nothing left to look at.
+# In the row of query 0, the score of key 0 is minus infinity; it should be 0.300,
+#   as it was: a query sees itself.
+# A right answer: three positions: later keys become minus infinity, all other
+#   scores stay.
+# This looks like: hides the token itself. The diagonal is hidden too. A query may
+#   see itself; only what comes later is hidden: triu(diagonal=1). Query 0 would have
+#   nothing left to look at.
 # Next: hint("causal_mask")
 # ```
 #
@@ -139,18 +142,22 @@ W_out = W_out_before
 
 # %%
 tokenizer = models.tokenizer("code-2l")
-texts = ["self.name = None", "return name + 1"]
-token_lists = [tokenizer.str_tokens(text, bos=False) for text in texts]
-x = torch.tensor(
-    [[[len(t), sum(map(str.isalpha, t)), sum(map(str.isupper, t))] for t in tokens[:4]] for tokens in token_lists]
-).float()
+texts = ["x = None or y", "return name + 1"]
+token_lists = [tokenizer.str_tokens(text, bos=False)[:4] for text in texts]  # four tokens each
+
+
+def describe(token):  # three numbers: characters, letters, capital letters
+    return [len(token), sum(map(str.isalpha, token)), sum(map(str.isupper, token))]
+
+
+x = torch.tensor([[describe(token) for token in tokens] for tokens in token_lists]).float()
 print("shape:", tuple(x.shape), "= (batch, pos, d_model)")
 
 # %%
 plots.heatmap(
     x[0],  # the first text: (pos, d_model)
     x=["characters", "letters", "capitals"],
-    y=plots.token_labels(token_lists[0][:4]),
+    y=plots.token_labels(token_lists[0]),
     title="x[0]: the first text of the batch, (pos, d_model)",
     xlabel="d_model: three numbers for each token",
     ylabel="pos",
@@ -176,12 +183,15 @@ plots.heatmap(
 # An index removes its axis; a colon keeps it. The rest of the names tells you the shape.
 
 # %%
-for name, part in {"x[0]": x[0], "x[0, 2]": x[0, 2], "x[:, 2]": x[:, 2], "x[..., 0]": x[..., 0]}.items():
-    print(f"{name:10} shape {tuple(part.shape)}")
-print()
-print("mean over pos:   ", tuple(x.mean(dim=1).shape), "= (batch, d_model)")
-print("mean over d_model:", tuple(x.mean(dim=-1).shape), "= (batch, pos)     dim=-1 is the last axis, dim=1 the second")
-print("the same, kept:  ", tuple(x.mean(dim=-1, keepdim=True).shape), "= (batch, pos, 1): lines up with x again")
+print("x[0]     ", tuple(x[0].shape))
+print("x[0, 2]  ", tuple(x[0, 2].shape))
+print("x[:, 2]  ", tuple(x[:, 2].shape))
+print("x[..., 0]", tuple(x[..., 0].shape))
+
+# Axes are counted from 0, or from the end with a minus: dim=1 is pos, dim=-1 is d_model.
+print("mean over pos:     ", tuple(x.mean(dim=1).shape))
+print("mean over d_model: ", tuple(x.mean(dim=-1).shape))
+print("with the axis kept:", tuple(x.mean(dim=-1, keepdim=True).shape), "lines up with x again")
 
 # %% [markdown]
 # **Change this and see.** Take the largest number instead of the mean: `x.amax(dim=1)`. Which axis goes? What does the result say about each text?
@@ -190,7 +200,7 @@ print("the same, kept:  ", tuple(x.mean(dim=-1, keepdim=True).shape), "= (batch,
 #
 # Most of what a transformer does is multiplying and summing over an axis. *Einsum* lets you say it with names. Each axis gets a letter:
 #
-# > Multiply what has the same letters. **The letters that are missing on the right are summed.**
+# > Line up what has the same letter, and multiply. **The letters that are missing on the right are summed.**
 
 # %%
 W = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])  # (d_model = 3, out = 2)
@@ -317,12 +327,10 @@ plots.lines(
 # ]
 
 # %%
-models_compared = {"A": torch.tensor([0.5, 0.5, 0.5, 0.5]), "B": torch.tensor([0.99, 0.99, 0.99, 0.0001])}
-for name, given in models_compared.items():
-    surprise = -given.log()
-    print(
-        f"model {name}: surprises", [round(nats, 2) for nats in surprise.tolist()], f"loss {surprise.mean():.2f} nats"
-    )
+given = {"A": [0.5, 0.5, 0.5, 0.5], "B": [0.99, 0.99, 0.99, 0.0001]}
+for name, probabilities in given.items():
+    surprise = -torch.tensor(probabilities).log()
+    print(f"model {name}: {surprise}, loss {surprise.mean():.2f} nats")
 
 # %%
 reveal("start-which-loss")
@@ -334,7 +342,7 @@ reveal("start-which-loss")
 # %%
 card = models.card("code-2l")
 loss = torch.tensor(card["loss"]["test"]["nats_per_token"])
-print(f"code-2l on Python that it was not trained on: {loss:.2f} nats, like a die with {loss.exp():.0f} sides")
+print(f"on Python that it was not trained on: {loss:.2f} nats, a die with {loss.exp():.0f} sides")
 
 # %% [markdown]
 # *What this does not show*: how the model does it, or whether it understands anything. A loss is behaviour. The how is the rest of the course.
