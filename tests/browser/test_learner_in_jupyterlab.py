@@ -17,23 +17,37 @@ def open_notebook(page, address: str, path: str) -> None:
     """Open a notebook of the workspace and wait until its kernel is idle."""
     parts = urlsplit(address)
     page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/{path}?{parts.query}")
-    page.locator(".jp-Notebook").wait_for(timeout=KERNEL_SECONDS)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first.wait_for(
+    shown(page, path.split("/")[-1])
+    in_front(page).locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(
         state="attached", timeout=KERNEL_SECONDS
     )
 
 
+def shown(page, name: str) -> None:
+    """Wait until the notebook of that name is the tab in front."""
+    page.locator(".lm-TabBar-tab.lm-mod-current", has_text=name).wait_for(timeout=KERNEL_SECONDS)
+    in_front(page).locator(".jp-Cell").first.wait_for(timeout=KERNEL_SECONDS)
+
+
+def in_front(page):
+    """Return the notebook that is seen: JupyterLab keeps the other open tabs, hidden."""
+    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+
+def scroll(page, pixels: int) -> None:
+    in_front(page).locator(".jp-WindowedPanel-outer").hover()
+    page.mouse.wheel(0, pixels)
+    page.wait_for_timeout(100)
+
+
 def code_cell(page, text: str):
     """Return the code cell that holds `text`, scrolled into view (JupyterLab draws only the cells near the window)."""
-    cell = page.locator(".jp-CodeCell", has=page.locator(".cm-content", has_text=text)).first
-    notebook = page.locator(".jp-WindowedPanel-outer").first
-    notebook.hover()
-    for _ in range(60):
+    cell = in_front(page).locator(".jp-CodeCell", has=page.locator(".cm-content", has_text=text)).first
+    for _ in range(80):
         if cell.count():
             cell.scroll_into_view_if_needed()
             return cell
-        page.mouse.wheel(0, 400)
-        page.wait_for_timeout(100)
+        scroll(page, 400)
     raise AssertionError(f"No code cell shows {text!r}.")
 
 
@@ -58,7 +72,7 @@ def test_a_check_fails_passes_and_the_next_page_opens(chromium, workspace_server
     exercise = lesson.exercises[0]
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     page.goto(address)
-    page.get_by_text(lesson.title).first.wait_for(timeout=KERNEL_SECONDS)
+    page.get_by_role("link", name=lesson.title).first.wait_for(timeout=KERNEL_SECONDS)
     page.wait_for_timeout(2000)
     page.screenshot(path=shots / "1_home.png")
 
@@ -86,14 +100,11 @@ def test_a_check_fails_passes_and_the_next_page_opens(chromium, workspace_server
     events = [json.loads(line) for line in (workspace / "progress.jsonl").read_text().splitlines()]
     assert [e["passed"] for e in events if e["kind"] == "check"] == [False, True]
 
-    page.keyboard.press("Escape")
-    page.keyboard.press("Control+Home")
-    page.locator(".jp-WindowedPanel-outer").first.hover()
-    page.mouse.wheel(0, -100_000)
+    scroll(page, 100_000)  # the way on stands below the last cell
     following = course().lessons[1]
-    page.get_by_role("link", name=f"Lesson {following.number}: {following.title}").first.click()
-    page.locator(".lm-TabBar-tabLabel", has_text=f"{following.stem}.ipynb").first.wait_for(timeout=KERNEL_SECONDS)
-    page.get_by_role("heading", name=following.title).first.wait_for(timeout=KERNEL_SECONDS)
+    in_front(page).get_by_role("link", name=f"Lesson {following.number}: {following.title}").last.click()
+    shown(page, f"{following.stem}.ipynb")
+    in_front(page).get_by_role("heading", name=following.title).first.wait_for(timeout=KERNEL_SECONDS)
     page.wait_for_timeout(1000)
     page.screenshot(path=shots / "4_next.png")
     page.close()
