@@ -24,6 +24,8 @@ WIDTH = 720
 PLOT = 470  # the longer side of a heatmap, in pixels
 LETTER = 7  # the width of a letter of a tick label, in pixels
 
+# `standoff` keeps the name of an axis clear of its tick labels.
+_AXIS = dict(gridcolor=GRID, linecolor=INK, zerolinecolor=GRID, ticks="outside", tickcolor=GRID, title=dict(standoff=8))
 TEMPLATE = go.layout.Template(
     layout=dict(
         paper_bgcolor="rgba(0,0,0,0)",
@@ -31,8 +33,8 @@ TEMPLATE = go.layout.Template(
         font=dict(color=INK, size=12),
         colorway=COLOURS,
         title=dict(x=0.01, xanchor="left", yref="container", y=1, yanchor="top", pad=dict(t=14), font=dict(size=16)),
-        xaxis=dict(gridcolor=GRID, linecolor=INK, zerolinecolor=GRID, ticks="outside", tickcolor=GRID),
-        yaxis=dict(gridcolor=GRID, linecolor=INK, zerolinecolor=GRID, ticks="outside", tickcolor=GRID),
+        xaxis=_AXIS,
+        yaxis=_AXIS,
         legend=dict(bgcolor="rgba(0,0,0,0)"),
         hoverlabel=dict(font=dict(size=12)),
     )
@@ -52,7 +54,7 @@ def heatmap(values, *, title, x=None, y=None, xlabel, ylabel, alt, zmid=None, te
     figure.data[0].update(showscale=True, colorbar=dict(title=dict(text=zlabel), thickness=14))
     cell = max(6, min(56, PLOT / max(values.shape)))
     wide = cell * values.shape[1]
-    high = max(cell * values.shape[0], 44)
+    high = max(cell * values.shape[0], 110)  # a colour bar needs this much
     left = 55 + LETTER * max(len(_plain(label)) for label in y)
     longest = LETTER * max(len(_plain(label)) for label in x)
     upright = longest > cell
@@ -84,9 +86,10 @@ def lines(series, *, title, xlabel, ylabel, alt, x=None) -> go.Figure:
         mode = "lines+markers" if len(values) <= 40 else "lines"
         figure.add_scatter(x=at, y=values, name=_escaped(str(name)), mode=mode, line=style)
     figure.update_layout(showlegend=len(named) > 1)
-    figure.update_xaxes(title=_named(xlabel, "xlabel"))
+    room = _label_room(x)
+    figure.update_xaxes(title=_named(xlabel, "xlabel"), tickangle=-90 if room else 0)
     figure.update_yaxes(title=_named(ylabel, "ylabel"))
-    return _finish(figure, title, alt, below=60 + _label_room(x))
+    return _finish(figure, title, alt, below=60 + room)
 
 
 def bars(values, labels, *, title, ylabel, alt, xlabel="") -> go.Figure:
@@ -96,9 +99,10 @@ def bars(values, labels, *, title, ylabel, alt, xlabel="") -> go.Figure:
         raise CourseError(f"bars draws one row of numbers; these have the shape {values.shape}.", "Pick one row.")
     labels = _labels(labels, len(values), "labels")
     figure = go.Figure(go.Bar(x=labels, y=values, marker_color=COLOURS[0]))
-    figure.update_xaxes(type="category", showgrid=False, title=xlabel)
+    room = _label_room(labels)
+    figure.update_xaxes(type="category", showgrid=False, title=xlabel, tickangle=-90 if room else 0)
     figure.update_yaxes(title=_named(ylabel, "ylabel"))
-    return _finish(figure, title, alt, below=60 + _label_room(labels))
+    return _finish(figure, title, alt, below=60 + room)
 
 
 def scatter(points, labels=None, *, title, xlabel, ylabel, alt, groups=None) -> go.Figure:
@@ -165,7 +169,9 @@ def attention(pattern, tokens, *, title, alt, names=None) -> go.Figure:
     names = names or ([""] if len(heads) == 1 else [f"head {i}" for i in range(len(heads))])
     columns = min(3, len(heads))
     rows = math.ceil(len(heads) / columns)
-    figure = make_subplots(rows, columns, subplot_titles=names, shared_xaxes="all", shared_yaxes="all")
+    figure = make_subplots(
+        rows, columns, subplot_titles=names, shared_xaxes="all", shared_yaxes="all", vertical_spacing=0.18 / rows
+    )
     for i, head in enumerate(heads):
         cells = _cells(head, labels, labels, None, False).update(coloraxis="coloraxis", zmin=None, zmax=None)
         figure.add_trace(cells, row=i // columns + 1, col=i % columns + 1)
@@ -213,7 +219,8 @@ def _cells(values: np.ndarray, x: list, y: list, zmid, text: bool) -> go.Heatmap
     """Return a matrix as a heatmap trace; infinities become empty cells, and are written where text is."""
     shown = np.where(np.isfinite(values), values, np.nan)
     finite = shown[np.isfinite(shown)]
-    cells = go.Heatmap(z=shown, x=x, y=y, xgap=1, ygap=1, colorscale="viridis", hoverongaps=False)
+    gap = 1 if max(values.shape) <= 40 else 0
+    cells = go.Heatmap(z=shown, x=x, y=y, xgap=gap, ygap=gap, colorscale="viridis", hoverongaps=False)
     cells.hovertemplate = "row %{y}<br>column %{x}<br>%{z:.4g}<extra></extra>"
     if zmid is not None:
         reach = float(np.abs(finite - zmid).max()) if len(finite) else 1.0
