@@ -1,17 +1,32 @@
 """Recipes: every choice that decides what a bundled model becomes. `training.train` follows them. Imports no torch."""
 
 import dataclasses
+import json
 
 from mechinterp_course.errors import unknown
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Everything that decides what a model becomes. Two runs of one recipe on one machine give the same weights."""
+class Described:
+    """What every recipe has."""
 
     name: str
     about: str  # what the model is, in a sentence
     good_for: str  # the line in the catalogue
+
+    def numbers(self) -> dict:
+        """The recipe without its prose: two runs with equal numbers give equal weights."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ("about", "good_for")}
+
+    def as_json(self) -> dict:
+        """The numbers as they come back from a card."""
+        return json.loads(json.dumps(self.numbers()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe(Described):
+    """A code model. Everything that decides what it becomes: two runs of one recipe on one machine give the same weights."""
+
     n_layers: int
     d_model: int
     n_heads: int
@@ -28,9 +43,33 @@ class Recipe:
     init_std: float = 0.02
     seed: int = 0
 
-    def numbers(self) -> dict:
-        """The recipe without its prose: two runs with equal numbers give equal weights."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in ("about", "good_for")}
+
+@dataclasses.dataclass(frozen=True)
+class ModularRecipe(Described):
+    """A one-layer transformer that adds modulo p (`modular`). An epoch is one step on all training pairs."""
+
+    p: int = 53
+    train_share: float = 0.5
+    d_model: int = 128
+    n_heads: int = 4
+    d_head: int = 32
+    d_mlp: int = 512
+    steps: int = 6000  # epochs
+    lr: float = 1e-3
+    warmup: int = 10
+    weight_decay: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    kept: tuple[int, ...] = ()  # the epochs whose weights are kept, the last one apart
+    seed: int = 0
+
+    def checkpoints(self) -> list[int]:
+        """The epochs whose weights are kept, the last one among them."""
+        return [epoch for epoch in self.kept if epoch < self.steps] + [self.steps]
+
+    def measured(self) -> list[int]:
+        """The epochs of the curves: every tenth up to 200, where it memorises, then every fiftieth, and the checkpoints."""
+        epochs = {*range(0, 200, 10), *range(200, self.steps, 50), *self.checkpoints()}
+        return sorted(epoch for epoch in epochs if epoch <= self.steps)
 
 
 RECIPES = {
@@ -50,12 +89,18 @@ RECIPES = {
             lr_end=0.05,
             warmup=200,
             init_std=0.05,
-        )
+        ),
+        ModularRecipe(
+            name="mod-add-53",
+            about="A one-layer transformer without LayerNorm that adds modulo 53, and learns how long after it has memorised.",
+            good_for="grokking: finding the algorithm in the weights, and watching it form over 16 checkpoints",
+            kept=(0, 50, 100, 200, 400, 700, 1000, 1300, 1600, 1900, 2200, 2600, 3000, 3600, 4500),
+        ),
     ]
 }
 
 
-def find(name: str) -> Recipe:
+def find(name: str) -> Recipe | ModularRecipe:
     """The recipe of that name."""
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)

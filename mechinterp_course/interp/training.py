@@ -270,6 +270,10 @@ def train(
     chosen = recipes.find(name)
     if steps is not None:
         chosen = dataclasses.replace(chosen, steps=steps)
+    if isinstance(chosen, recipes.ModularRecipe):
+        from mechinterp_course.interp import modular
+
+        return modular.train(chosen, Path(out) if out is not None else Path(name), progress)
     texts = {split: [text for _, text in tasks.read_split(split, stdlib)] for split in tasks.SPLITS}
     folder = Path(out) if out is not None else Path(name)
     if finished(chosen, folder):
