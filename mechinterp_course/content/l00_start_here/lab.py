@@ -504,7 +504,7 @@ plots.bars(
 #   losses               0         1         2
 # ```
 #
-# So 4 tokens have 3 losses. This shift by one is where people go wrong most often, and a shifted loss looks perfectly healthy.
+# So 4 tokens have 3 losses. This shift by one is easy to get wrong, and a shifted loss is still a row of plausible numbers.
 # `tensor.gather(-1, index)` picks entries along the last axis; `index` needs as many axes as the tensor.
 
 

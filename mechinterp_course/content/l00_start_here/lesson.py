@@ -323,7 +323,7 @@ plots.lines(
 # why = [
 #   "Right. B's three successes cost nearly nothing, but its one confident mistake costs 9.2 nats: more than all four coin flips of A together.",
 #   "B is right three times out of four, and by counting successes it wins. The loss counts surprise: one confident mistake outweighs the rest.",
-#   "Their mean probabilities are not far apart. But the mean is taken of the logarithms, and log 0.0001 is far below everything else.",
+#   "B's mean probability is even the higher one, 0.74. But the mean is taken of the logarithms, and log 0.0001 is far below everything else.",
 # ]
 
 # %%
@@ -352,7 +352,7 @@ print(f"on Python that it was not trained on: {loss:.2f} nats, a die with {loss.
 # choices = ["that this part does the repeating", "that the model needs this part to do well on repeated text", "nothing, since one number cannot show anything"]
 # answer = 1
 # why = [
-#   "Tempting, and the most common overstatement in the field. The part may only feed the one that does the work, or everything may depend on it.",
+#   "Tempting, and a step too far. The part may only feed the one that does the work, or everything may depend on it.",
 #   "Right, and no more than that. What the part does, and whether others can stand in for it, takes further experiments.",
 #   "One number can show a great deal, if you know what it should be without the change, and how much it moves when you switch off any other part.",
 # ]
@@ -360,7 +360,7 @@ print(f"on Python that it was not trained on: {loss:.2f} nats, a die with {loss.
 # %% [markdown]
 # ## Watch
 #
-# - [[paper:welchlabs2024]]: 24 minutes, and the best picture of where this course is going. Watch it before any paper.
+# - [[paper:welchlabs2024]]: 24 minutes, and a picture of where this course is going. Watch it before any paper.
 # - [[paper:3blue1brown2017]]: chapters 1 to 4 (what a network is, and how it learns) before lesson 01; the later chapters, on
 #   transformers and attention, before lesson 02. If you have seen them, watch the one on attention again: you will write it soon.
 #
