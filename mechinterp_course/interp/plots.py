@@ -178,7 +178,8 @@ def attention(pattern, tokens, *, title, alt, names=None) -> go.Figure:
     longest = LETTER * max(len(_plain(label)) for label in labels)
     side = PLOT if columns == 1 else (WIDTH - longest - 120) / columns
     side = min(side, 56 * len(labels))
-    figure.update_xaxes(type="category", showgrid=False, tickangle=-90)
+    upright = longest > side / len(labels)
+    figure.update_xaxes(type="category", showgrid=False, tickangle=-90 if upright else 0)
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         _thin_ticks(axis, labels, side / len(labels), 13)
@@ -187,7 +188,13 @@ def attention(pattern, tokens, *, title, alt, names=None) -> go.Figure:
     bar = dict(title=dict(text="attention"), thickness=14)
     figure.update_layout(coloraxis=dict(colorscale="viridis", cmin=0, cmax=1, colorbar=bar))
     return _finish(
-        figure, title, alt, high=side * rows + 30, left=60 + longest, below=55 + longest, wide=side * columns
+        figure,
+        title,
+        alt,
+        high=side * rows + 30,
+        left=60 + longest,
+        below=50 + (longest if upright else 15),
+        wide=side * columns,
     )
 
 
