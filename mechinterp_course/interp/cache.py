@@ -28,6 +28,17 @@ SWITCHES = {
 # These two settings exclude each other.
 RIVALS = {"use_split_qkv_input": "use_attn_in", "use_attn_in": "use_split_qkv_input"}
 
+# In a native model (TransformerLens' own form, as `mod-add-53` has it) these hooks do nothing: name ending -> what to do.
+NATIVE_GAPS = {
+    "attn.hook_attn_scores": "It holds the pattern, and an edit to it changes nothing: use attn.hook_pattern.",
+    "attn.hook_result": "It cannot be switched on: what a head adds is its attn.hook_z times its W_O.",
+    "attn.hook_q_input": "It cannot be switched on: use attn.hook_q.",
+    "attn.hook_k_input": "It cannot be switched on: use attn.hook_k.",
+    "attn.hook_v_input": "It cannot be switched on: use attn.hook_v.",
+    "attn.hook_attn_in": "It cannot be switched on: use attn.hook_q, attn.hook_k and attn.hook_v.",
+    "attn.hook_hidden_states": "It is never reached: use hook_resid_pre.",
+}
+
 # The hooks that have a name in the field, in the order in which a forward pass reaches them: (name, axes, one line).
 STREAM, SCALE, HEADS = "batch pos d_model", "batch pos 1", "batch pos head d_head"
 COPIES, PATTERN, NEURONS = "batch pos head d_model", "batch head query key", "batch pos d_mlp"
@@ -106,13 +117,15 @@ def act_name(name: str, layer: int | str | None = None, part: str | None = None)
 def hook_name(model, name: Name) -> str:
     """Return the full name of a hook that this model has and runs; `name` as in `activations`.
 
-    Raises CourseError for a name that does not exist, with the nearest ones, and for a hook that is switched off,
-    with the call that switches it on.
+    Raises CourseError for a name that does not exist, with the nearest ones, for a hook that does nothing in this model,
+    with what to use instead, and for a hook that is switched off, with the call that switches it on.
     """
     hooks = model.hook_dict
     full = act_name(name) if isinstance(name, str) else act_name(*name)
     if full not in hooks:
         raise _no_such_hook(model, full, hooks)
+    if (instead := native_gap(model, full)) is not None:
+        raise CourseError(f"The hook {full!r} does not act in this model, which is a native one.", instead)
     if (setting := switched_off(model, full)) is not None:
         rival = RIVALS.get(setting)
         first = f"model.set_{rival}(False), then " if rival and getattr(model.cfg, rival) else ""
@@ -121,6 +134,14 @@ def hook_name(model, name: Name) -> str:
             f"Switch it on: {first}model.set_{setting}(True)",
         )
     return full
+
+
+def native_gap(model, full: str) -> str | None:
+    """What to do instead, where this hook does nothing because the model is a native one; None where it acts."""
+    if getattr(model.cfg, "architecture", None) != "TransformerLensNative":
+        return None
+    canonical = model.hook_dict[full].name
+    return next((instead for ending, instead in NATIVE_GAPS.items() if canonical.endswith(ending)), None)
 
 
 def switched_off(model, full: str) -> str | None:
@@ -197,11 +218,13 @@ def hook_table(model, tokens: Tokens | None = None, layer: int = 0) -> list[Hook
     hooks = model.hook_dict
     in_block = [(f"blocks.{layer}.{name}", axes, about) for name, axes, about in BLOCK]
     there = [line for line in [*FIRST, *in_block, *LAST] if line[0] in hooks and not _is_rotary(hooks[line[0]])]
-    on = [name for name, _, _ in there if switched_off(model, name) is None]
+    on = [name for name, _, _ in there if switched_off(model, name) is None and native_gap(model, name) is None]
     seen = {} if tokens is None else activations(model, tokens, on)
     rows = []
     for name, axes, about in there:
-        if (setting := switched_off(model, name)) is not None:
+        if native_gap(model, name) is not None:
+            about += " (does not act in this model)"
+        elif (setting := switched_off(model, name)) is not None:
             about += f" (off; model.set_{setting}(True) switches it on)"
         rows.append(
             HookRow(name, _grouped(model, name, axes), tuple(seen[name].shape) if name in seen else None, about)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mechinterp_course.interp import fourier, modular
+from mechinterp_course.interp.cache import NATIVE_GAPS
 
 Row = dict[str, float]
 SINGLE = 0.85  # a neuron "has one frequency" where that makes more than this share of its variance
@@ -33,14 +34,6 @@ COLUMNS = {
     "weights_squared": "the sum of all squared weights",
     "logit_share": "share of the logits' variance made by cos(2 pi k (a + b - c) / p), summed over the key frequencies",
     "neuron_share": f"share of the neurons with more than {SINGLE:.0%} of their variance in one frequency",
-}
-HOOKS = {
-    "blocks.0.attn.hook_attn_scores": "holds the pattern, and an edit to it changes nothing; edit hook_pattern",
-    "blocks.0.attn.hook_result": "cannot be switched on; a head's part is hook_z times its W_O",
-    "blocks.0.hook_q_input": "cannot be switched on; edit attn.hook_q",
-    "blocks.0.hook_k_input": "cannot be switched on; edit attn.hook_k",
-    "blocks.0.hook_v_input": "cannot be switched on; edit attn.hook_v",
-    "blocks.0.hook_attn_in": "cannot be switched on; edit hook_resid_pre, or attn.hook_q, hook_k and hook_v",
 }
 
 
@@ -226,7 +219,7 @@ def write_card(run: modular.Run, folder: Path) -> dict:
         "checkpoints": recipe.checkpoints(),
         **figures(curve, weights),
         "curves": COLUMNS,
-        "hooks_that_do_not_act": HOOKS,
+        "hooks_that_do_not_act": {f"blocks.0.{hook}": instead for hook, instead in NATIVE_GAPS.items()},
         "licence": "Apache-2.0; no data but the pairs themselves",
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("torch", "safetensors")},

@@ -38,7 +38,7 @@ class Config:
     d_mlp: int
     d_vocab: int
     n_ctx: int
-    eps: float  # what LayerNorm adds to the variance
+    eps: float  # what LayerNorm adds to the variance; 0 where the model has none
     act_fn: str
 
 
@@ -105,8 +105,17 @@ def tokenizer(name: str | Path) -> CodeTokenizer:
 # --- weights as plain tensors -------------------------------------------------------------------------------------
 
 
+def _settings(folder: Path) -> dict:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def _is_native(folder: Path | None) -> bool:
+    """Whether the folder holds a model of TransformerLens' own form: sizes and weights under its names."""
+    return folder is not None and _settings(folder).get("model_type") == "native"
+
+
 def _gpt2_settings(folder: Path) -> dict:
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    settings = _settings(folder)
     if settings.get("model_type") != "gpt2":
         raise CourseError(
             f"{folder.name} is of the form {settings.get('model_type')!r}; plain weights are read from GPT-2 folders only.",
@@ -116,8 +125,12 @@ def _gpt2_settings(folder: Path) -> dict:
 
 
 def config(name: str | Path) -> Config:
-    """The sizes of a GPT-2 model, from its config.json."""
-    settings = _gpt2_settings(_need_folder(name))
+    """The sizes of a bundled or GPT-2 model, from its config.json."""
+    folder = _need_folder(name)
+    if _is_native(folder):
+        sizes = [field.name for field in dataclasses.fields(Config) if field.name != "eps"]
+        return Config(eps=0.0, **{size: _settings(folder)[size] for size in sizes})
+    settings = _gpt2_settings(folder)
     d_model, n_heads = settings["n_embd"], settings["n_head"]
     return Config(
         n_layers=settings["n_layer"],
@@ -132,17 +145,39 @@ def config(name: str | Path) -> Config:
     )
 
 
-def weights(name: str | Path) -> dict:
-    """The raw weights of a GPT-2 model as float32 tensors, under TransformerLens' names and in its shapes.
+def checkpoints(name: str | Path) -> list[int]:
+    """The steps of its training at which a model's weights are kept; the last is the model itself. Empty without a card."""
+    folder = _need_folder(name)
+    kept = sorted(int(file.stem) for file in (folder / "checkpoints").glob("*.safetensors"))
+    return [*kept, card(name)["steps"]] if (folder / "card.json").is_file() else kept
+
+
+def _weights_file(folder: Path, checkpoint: int | None) -> Path:
+    if checkpoint is None:
+        return folder / "model.safetensors"
+    there = checkpoints(folder)
+    if checkpoint not in there:
+        kept = f"There are: {', '.join(map(str, there))}." if there else "It has none: leave the checkpoint out."
+        raise CourseError(f"{folder.name} has no checkpoint {checkpoint}.", kept)
+    file = folder / "checkpoints" / f"{checkpoint:06d}.safetensors"
+    return file if file.is_file() else folder / "model.safetensors"
+
+
+def weights(name: str | Path, checkpoint: int | None = None) -> dict:
+    """The raw weights of a bundled or GPT-2 model as float32 tensors, under TransformerLens' names and in its shapes.
 
     embed.W_E (d_vocab, d_model), pos_embed.W_pos (n_ctx, d_model); of each block W_Q, W_K, W_V (n_heads, d_model, d_head)
     with b_Q, b_K, b_V (n_heads, d_head), W_O (n_heads, d_head, d_model), b_O (d_model), mlp W_in (d_model, d_mlp), b_in,
     W_out (d_mlp, d_model), b_out; LayerNorms as .w and .b; unembed.W_U (d_model, d_vocab). There is no bias b_U.
+    What a model does not have is not there: `mod-add-53` has no biases and no LayerNorm. `checkpoint`: one of `checkpoints`.
     """
     from safetensors.torch import load_file
 
     folder, sizes = _need_folder(name), config(name)
-    stored = {key.removeprefix("transformer."): t.float() for key, t in load_file(folder / "model.safetensors").items()}
+    tensors = load_file(_weights_file(folder, checkpoint))
+    stored = {key.removeprefix("transformer."): t.float() for key, t in tensors.items()}
+    if _is_native(folder):
+        return stored
     unembed = stored.get("lm_head.weight", stored["wte.weight"])  # absent where it is tied to the embedding
     found = {"embed.W_E": stored["wte.weight"], "pos_embed.W_pos": stored["wpe.weight"]}
     for layer in range(sizes.n_layers):
@@ -170,18 +205,27 @@ def _block(own: dict, sizes: Config) -> dict:
 # --- the model in TransformerLens ---------------------------------------------------------------------------------
 
 
-def load(name: str | Path, processed: bool = False, online: bool = False):
+def load(name: str | Path, processed: bool = False, online: bool = False, checkpoint: int | None = None):
     """The model as a TransformerLens `TransformerBridge`, in eval mode, on the CPU, in float32.
 
     `name` is a bundled model, the path of a Hugging Face folder, or a model of the hub that TransformerLens knows.
     Raw weights by default: logits equal Hugging Face. `processed=True` folds LayerNorm into the weights and centres them
     (TransformerLens' compatibility mode): attributions are then exact. A hub model is fetched only with `online=True`.
+    `checkpoint`: the model as it was at one of the steps in `checkpoints(name)`.
     """
     folder = folder_of(name)
     if folder is None:
         _refuse_misspelt(str(name))
     with _hub(online and folder is None):
-        bridge = _boot(str(folder or name), hub=folder is None)
+        if _is_native(folder):
+            bridge = _boot_native(folder, checkpoint)
+        elif checkpoint is not None:
+            raise CourseError(
+                f"{name} is loaded as it was at its end: checkpoints are loaded of native models only.",
+                "Leave the checkpoint out.",
+            )
+        else:
+            bridge = _boot(str(folder or name), hub=folder is None)
     bridge.eval()
     if processed:
         bridge.enable_compatibility_mode(disable_warnings=True)
@@ -227,6 +271,37 @@ def _boot(name: str, hub: bool):
             f"{name} is a model of the Hugging Face hub, and it is not on this machine.",
             f'load("{name}", online=True) fetches it where there is a network. Bundled: {", ".join(names())}.',
         ) from error
+
+
+def _boot_native(folder: Path, checkpoint: int | None):
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformer_lens.model_bridge.sources import native  # noqa: F401  gives TransformerBridge its boot_native
+    from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
+
+    settings = {key: value for key, value in _settings(folder).items() if key != "model_type"}
+    sizes = TransformerBridgeConfig(**settings, init_weights=False)
+    bridge = TransformerBridge.boot_native(sizes, device="cpu", model_name=folder.name)
+    # A native model always has biases; those that are not stored are zero.
+    state = {key: tensor.zero_() for key, tensor in bridge.state_dict().items() if key.endswith(".bias")}
+    state |= convert_tl_checkpoint(weights(folder, checkpoint), sizes)
+    bridge.load_state_dict(state, strict=True)
+    _tell_of_dead_hooks(folder)
+    return bridge
+
+
+_told: set[Path] = set()
+
+
+def _tell_of_dead_hooks(folder: Path) -> None:
+    """Say once, on stdout, which hooks do nothing in this model: a line on stderr would cost a learner the cell's points."""
+    if folder not in _told:
+        _told.add(folder)
+        dead = ", ".join(hook.removeprefix("blocks.0.") for hook in card(folder)["hooks_that_do_not_act"])
+        print(
+            f"{folder.name} is a native model. These hooks do not act in it: {dead}. What to edit instead stands in its card: "
+            f'models.card("{folder.name}")["hooks_that_do_not_act"]'
+        )
 
 
 @contextlib.contextmanager
