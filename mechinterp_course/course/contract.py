@@ -155,6 +155,9 @@ def _checked(book: Course, lessons: list[Lesson], jobs: int, kernels: bool) -> I
 
 
 def _check_by_name(root: Path, lesson_id: str, kernels: bool) -> Report:
+    import torch
+
+    torch.set_num_threads(1)  # as many lessons as cores are checked at a time
     book = course(root)
     return check_lesson(book, book.lesson(lesson_id), kernels)
 

@@ -148,6 +148,7 @@ def _environment(folder: Path, extra: dict[str, str]) -> dict[str, str]:
     """Return the kernel's environment: offline, few threads, and none of the person's own IPython settings."""
     quiet = {
         "HF_HUB_OFFLINE": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait leave the core to others
         "TRANSFORMERS_OFFLINE": "1",
         "IPYTHONDIR": str(folder / "ipython"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
