@@ -213,11 +213,24 @@ def _first_difference(got, want, wrong, what: str, because: str) -> str:
     yours, right = _show_apart(got[at].item(), want[at].item())
     if got.ndim == 0:
         return f"{_cap(what)} {_be(what)} {yours}; {_they(what)} should be {right}.{_reason(because)}"
-    return (
+    said = (
         f"{_cap(what)} {_be(what)} wrong at {_count(wrong)}, first at {show_index(at)}: "
-        f"yours {yours}, right {right}.{_reason(because)}\n"
-        f"Yours: {picture(got)}   Right: {picture(want)}"
+        f"yours {yours}, right {right}.{_reason(because)}"
     )
+    where, seen, true = _pictures_at(got, want, at)
+    # Two pictures that read the same, because the difference is small, would only puzzle.
+    return said if seen == true else f"{said}\nYours{where}: {seen}   Right: {true}"
+
+
+def _pictures_at(got: torch.Tensor, want: torch.Tensor, at: tuple[int, ...]) -> tuple[str, str, str]:
+    """Return pictures of both that show the wrong place `at`, and where they begin: the whole, or the numbers around it."""
+    rows = want.numel() // want.shape[-1]
+    if want.ndim == 1 and at[0] < 5 or rows <= 3 and at[-1] < 4:
+        return "", picture(got), picture(want)
+    *row, column = at
+    start = 0 if column < 4 else column - 1
+    where = f" from {show_index((*row, start))}"
+    return where, picture(got[tuple(row)][start:]), picture(want[tuple(row)][start:])
 
 
 def _first(mask: torch.Tensor) -> tuple[int, ...]:

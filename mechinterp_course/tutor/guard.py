@@ -77,9 +77,8 @@ class Guarded:
 
     def _expect_untouched(self, before: tuple, after: tuple) -> None:
         for label, old, new in self._labelled(before, after):
-            at = _changed(old, new)
-            if at is not None:
-                place = f" (at {show_index(at)})" if at else ""
+            place = _changed(old, new)
+            if place is not None:
                 raise Miss(
                     f"{self.name} changed its input {label}{place}. Whoever calls it may still need the old "
                     "values: make a new tensor (x = x + …, not x += …), or copy first with .clone()."
@@ -115,25 +114,27 @@ def copied(value):
     return value
 
 
-def _changed(old, new) -> tuple[int, ...] | None:
-    """Return the first place where an input was changed, or None."""
+def _changed(old, new) -> str | None:
+    """Return where an input was first changed, such as `["W_E"] (at [0, 1])`, or None."""
     if isinstance(old, torch.Tensor):
         if old.shape != new.shape:
-            return ()
+            return ""
         different = (old != new) & ~((old != old) & (new != new))
-        return tuple(different.nonzero()[0].tolist()) if different.any() else None
+        if not different.any():
+            return None
+        return f" (at {show_index(tuple(different.nonzero()[0].tolist()))})" if old.ndim else ""
     if isinstance(old, dict):
         if old.keys() != new.keys():
-            return ()
-        pairs = [(old[key], new[key]) for key in old]
+            return ""
+        pairs = [(key, old[key], new[key]) for key in old]
     elif isinstance(old, (list, tuple)):
         if len(old) != len(new):
-            return ()
-        pairs = list(zip(old, new, strict=True))
+            return ""
+        pairs = [(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     else:
         return None
-    found = (_changed(a, b) for a, b in pairs)
-    return next((at for at in found if at is not None), None)
+    found = ((key, _changed(a, b)) for key, a, b in pairs)
+    return next((f"[{key!r}]{place}" for key, place in found if place is not None), None)
 
 
 def _parameter_names(function: Callable) -> list[str]:
@@ -146,7 +147,10 @@ def _parameter_names(function: Callable) -> list[str]:
 def _brief(value) -> str:
     if isinstance(value, torch.Tensor):
         if value.numel() <= 6:
-            return picture(value) if value.ndim else describe(value.item())
+            # Rows in brackets show a matrix's shape; those of one row, or with more axes, they do not.
+            unclear = value.ndim > 2 or value.ndim == 2 and len(value) == 1
+            shape = f" of shape {show_shape(value.shape)}" if unclear else ""
+            return f"{picture(value)}{shape}" if value.ndim else describe(value.item())
         return f"a {' × '.join(map(str, value.shape))} tensor" if value.ndim > 1 else f"{len(value)} numbers"
     if isinstance(value, torch.Generator):
         return "a generator"
@@ -206,8 +210,17 @@ def _explain(name: str, error: BaseException) -> str:
     said = f"{name} stopped with {kind}: {message}" if message else f"{name} stopped with {kind}."
     if not source:
         return said
-    source_shown = source if len(source) <= 120 else source[:117] + "..."
-    return f"{said}\nYour line: {source_shown}{_shapes_on(source, frame.f_locals)}"
+    line_shown = f"{_shortened(source)}{_shapes_on(source, frame.f_locals)}"
+    outer, outer_line = frames[0]
+    called_from = linecache.getline(outer.f_code.co_filename, outer_line).strip()
+    if len(frames) > 1 and outer.f_code is not frame.f_code and called_from:
+        # The function that stopped may be right, and be given something wrong: show the answer's own line first.
+        return f"{said}\nYour line: {_shortened(called_from)}   and there, in {frame.f_code.co_name}: {line_shown}"
+    return f"{said}\nYour line: {line_shown}"
+
+
+def _shortened(source: str) -> str:
+    return source if len(source) <= 120 else source[:117] + "..."
 
 
 def _shapes_on(source: str, variables: dict) -> str:

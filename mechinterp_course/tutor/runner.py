@@ -176,12 +176,16 @@ def _run_check(card: Card, one: Check, guarded: Guarded, draw: Draw) -> dict | N
     except Unsolved as unsolved:
         return _unsolved(card, unsolved.name)
     except Exception as error:
-        # The check worked on a result of a kind that it did not expect; say what came back.
-        result = guarded.last.result if guarded.last else None
+        # The check worked on a result of a kind that it did not expect; say what came back. Before the first call, and
+        # with a right answer, it is the check that is broken.
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        if not guarded.calls:
+            told = f"This check stopped before it could look at your answer ({said}). That is a fault of the course."
+        else:
+            told = f"{card.name} returned {describe(guarded.last.result)}, and the check could not work with that ({said})."
         return {
             "title": one.title,
-            "told": f"{card.name} returned {describe(result)}, and the check could not work with that "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:120]}).",
+            "told": told,
             "called": guarded.describe_call(),
             "crashed": type(error).__name__,
         }
@@ -193,6 +197,12 @@ def _unsolved(card: Card, where: str) -> dict:
         return {
             "told": f"{card.name} calls {where}, and {where} is not written yet.",
             "step": f'solve {where} first, or take the course\'s: {where} = borrow("{where}")',
+            "stop": True,
+        }
+    if where not in (card.name, "", "<lambda>"):
+        return {
+            "told": f"{card.name} calls {where}, and the line `raise NotImplementedError()` still stands in {where}.",
+            "step": f"write {where}, then run this cell again",
             "stop": True,
         }
     return {

@@ -245,3 +245,18 @@ def test_the_decorators_keep_the_function_and_the_order():
     assert [(c.title, c.hidden, c.test) for c in exercise.checks] == [("first", False, one), ("second", True, two)]
     assert [(w.name, w.says, w.answer) for w in exercise.wrong_answers] == [("squares", "You squared.", squares)]
     assert [(v.name, v.answer) for v in exercise.variations] == [("plus", plus)]
+
+
+def test_the_picture_shows_the_wrong_place():
+    want = torch.zeros(4, 9)
+    got = want.clone()
+    got[2, 6] = 5.0
+    with pytest.raises(Miss) as miss:
+        expect.close(got, want, "the scores")
+    assert str(miss.value).splitlines()[1] == "Yours from [2, 5]: [0.00 5.00 0.00 0.00]   Right: [0.00 0.00 0.00 0.00]"
+
+
+def test_pictures_that_read_the_same_are_left_out():
+    with pytest.raises(Miss) as miss:
+        expect.close(torch.tensor([1.0, 2.0004]), torch.tensor([1.0, 2.0]), rtol=1e-6)
+    assert len(str(miss.value).splitlines()) == 1

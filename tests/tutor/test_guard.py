@@ -39,7 +39,7 @@ def test_each_call_is_kept_as_it_was():
         ("def answer(x):\n    x[1] = 9\n    return x", [torch.zeros(3)], "answer changed its input x (at [1])."),
         ("def answer(x):\n    x += 1\n    return x", [torch.zeros(())], "answer changed its input x."),
         ("def answer(x, y):\n    y.t_()\n    return x", [torch.zeros(2), torch.zeros(2, 3)], "answer changed its input y."),
-        ("def answer(w):\n    w['b'][0] = 1\n    return 0", [{"a": torch.zeros(1), "b": torch.zeros(2)}], "answer changed its input w (at [0])."),
+        ("def answer(w):\n    w['b'][0] = 1\n    return 0", [{"a": torch.zeros(1), "b": torch.zeros(2)}], "answer changed its input w['b'] (at [0])."),
         ("def answer(w):\n    w['new'] = 1\n    return 0", [{"a": torch.zeros(1)}], "answer changed its input w."),
         ("def answer(xs):\n    xs.pop()\n    return 0", [[torch.zeros(1)]], "answer changed its input xs."),
         ("def answer(*xs):\n    xs[1].zero_()\n    return 0", [torch.ones(1), torch.ones(2)], "answer changed its input number 2 (at [0])."),

@@ -176,7 +176,7 @@ MESSAGES = {
         ✗ double   0 of 1 check passed
         {CALLED}
         double stopped with IndexError: index 9 is out of bounds for dimension 0 with size 2
-        Your line: return numbers[9]   where numbers (2, 3)
+        Your line: return helper(x) * 2   and there, in helper: return numbers[9]   where numbers (2, 3)
         A right answer: every number is doubled.
         Next: hint("double")""",
     ),
@@ -256,6 +256,24 @@ MESSAGES = {
 @pytest.mark.parametrize("name, source, message", MESSAGES.values(), ids=MESSAGES.keys())
 def test_the_whole_message(name, source, message):
     assert told_of(name, source) == textwrap.dedent(message)
+
+
+def test_a_helper_that_is_not_written_yet_is_named():
+    source = "def part(x):\n    raise NotImplementedError()\n\ndef double(x):\n    return part(x)"
+    assert "double calls part, and the line `raise NotImplementedError()` still stands in part." in told_of(
+        "double", source
+    )
+
+
+def test_a_check_that_is_broken_before_its_first_call_does_not_blame_the_answer(tiny_course, monkeypatch):
+    from mechinterp_course.tutor.catalog import course
+
+    book = course()
+    broken = Check("always", lambda answer, draw: [][0])
+    monkeypatch.setattr(book.checks(book.lesson_of("double"))["double"], "checks", [broken])
+    said = told("double", lambda x: 2 * x)
+    assert "This check stopped before it could look at your answer (IndexError" in said
+    assert "fault of the course" in said
 
 
 def test_a_result_instead_of_the_function():
