@@ -57,9 +57,12 @@ def sitting_text(lesson: Lesson, number: int) -> str:
         done = lesson.sittings[number - 1].name
         return (
             f"# {name}\n\n**A good place to stop.** {done[0].upper() + done[1:]} ends here. Save the notebook; "
-            f"when you are back, `mechinterp` opens it again, and this cell is where you go on.\n\n{name}: {size}"
+            "when you are back, `mechinterp` opens it again, and this cell is where you go on.\n\n"
+            "A notebook that was closed has forgotten what its cells made. Click this cell, then choose *Run → Run All "
+            "Above Selected Cell*. It stops at an exercise that is not solved yet: solve it, or take the course's function "
+            f'with `NAME = borrow("NAME")` in a cell of your own, and go on from there.\n\n{name}: {size}'
         )
-    return f"# {name}\n\nThis lab has more than an hour's work: it is cut into parts, up to {last}.\n\n{name}: {size}"
+    return f"# {name}\n\nThis lab is cut into parts that fit into an hour each, up to {last}.\n\n{name}: {size}"
 
 
 def home_cells(course: Course) -> list:
