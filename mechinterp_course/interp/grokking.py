@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mechinterp_course.interp import fourier, modular
+from mechinterp_course.interp import fourier, models, modular
 from mechinterp_course.interp.cache import NATIVE_GAPS
 
-Row = dict[str, float]
+Row = dict[str, int | float]  # a row of the curves: the epoch and its measurements
 SINGLE = 0.85  # a neuron "has one frequency" where that makes more than this share of its variance
 
 COLUMNS = {
@@ -65,7 +65,7 @@ def measure(weights: modular.Weights, train: Bool[Tensor, "pair"], frequencies: 
         "restricted_loss": loss(fourier.restricted(logits, frequencies), everywhere),
         "excluded_loss": loss(fourier.excluded(logits, frequencies), train),
         "weights_squared": sum(tensor.double().pow(2).sum().item() for tensor in weights.values()),
-        "logit_share": sum(fourier.logit_shares(logits)[k - 1].item() for k in frequencies),
+        "logit_share": fourier.logit_shares(logits)[[k - 1 for k in frequencies]].sum().item(),
         "neuron_share": (fourier.neuron_shares(neurons).amax(0) > SINGLE).double().mean().item(),
     }
 
@@ -89,7 +89,7 @@ def behaviours(weights: modular.Weights) -> dict:
         },
         "logit_share": {
             "value": {k: _round(by_logits[k - 1].item()) for k in keys},
-            "sum": _round(sum(by_logits[k - 1].item() for k in keys)),
+            "sum": _round(by_logits[[k - 1 for k in keys]].sum().item()),
             "how": "that share of the variance, of each key frequency",
         },
         "embedding_share": {
@@ -134,7 +134,7 @@ def phases(curve: list[Row]) -> dict:
     }
 
 
-def first(curve: list[Row], column: str, least: float) -> float | None:
+def first(curve: list[Row], column: str, least: float) -> int | None:
     """The first measured epoch from which on the column is at least this high, to the end of the curve."""
     epoch = None
     for row in curve:
@@ -154,8 +154,13 @@ def write_curves(curve: list[Row], file: Path) -> None:
     file.write_text(text.getvalue(), encoding="utf-8")
 
 
+def curves(name: str | Path = "mod-add-53") -> dict[str, list[float]]:
+    """The curves of a bundled model, or of the model in a folder: lists by column; `COLUMNS` says what each is."""
+    return read_curves(models.folder_of(name) / "curves.csv")
+
+
 def read_curves(file: Path) -> dict[str, list[float]]:
-    """The curves of a run, as columns; `COLUMNS` says what each is."""
+    """The curves in a file, as lists by column."""
     with file.open(encoding="utf-8", newline="") as text:
         rows = list(csv.DictReader(text))
     return {column: [float(row[column]) for row in rows] for column in COLUMNS}

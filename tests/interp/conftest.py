@@ -4,7 +4,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Within these tests, every call of these modules is checked against the shapes in its signature.
-install_import_hook(["mechinterp_course.interp.attention", "mechinterp_course.interp.cache"], "beartype.beartype")
+SHAPED = ["attention", "cache", "fourier", "grokking", "modular"]
+install_import_hook([f"mechinterp_course.interp.{name}" for name in SHAPED], "beartype.beartype")
 
 
 @pytest.fixture(scope="session")
