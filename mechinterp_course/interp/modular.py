@@ -198,7 +198,7 @@ class Run:
 
 
 def follow(run: Run, progress: bool) -> None:
-    """Take the run to its last epoch: saves every half minute, can be interrupted at any moment."""
+    """Take the run to its last epoch: saves where it is measured, can be interrupted at any moment."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     recipe = run.recipe
@@ -206,12 +206,11 @@ def follow(run: Run, progress: bool) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not progress) as bar:
         line = bar.add_task(recipe.name, total=recipe.steps, completed=run.epoch)
-        started, saved = time.monotonic() - run.seconds, time.monotonic()
+        started = time.monotonic() - run.seconds
         while True:
             if run.epoch in measured:
                 run.keep()
-            if time.monotonic() - saved > training.SAVE_EVERY or run.epoch == recipe.steps:
-                run.seconds, saved = time.monotonic() - started, time.monotonic()
+                run.seconds = time.monotonic() - started
                 run.save()
             if run.epoch == recipe.steps:
                 return
@@ -254,7 +253,7 @@ def train(recipe: ModularRecipe, folder: Path, progress: bool = True) -> Path:
         grokking.write_card(run, folder)
     except KeyboardInterrupt:
         raise CourseError(
-            f"Stopped. What was learnt up to half a minute ago is in {run.file}.",
+            f"Stopped at epoch {run.epoch}. What was learnt by the last measured one is in {run.file}.",
             "Run the same command again to go on.",
         ) from None
     run.file.unlink()
