@@ -5,15 +5,14 @@ import shutil
 import socket
 import sys
 from ipaddress import ip_address
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: the tests share their cores
 
 import pytest
+from tiny import TINY_COURSE, clear_catalog_caches
 
-from mechinterp_course.tutor import catalog, events, reference
+from mechinterp_course.tutor import catalog, events
 
-TINY_COURSE = Path(__file__).parent / "tiny_course"
 OWN_VARIABLES = (
     "MECHINTERP_WORKSPACE",
     "MECHINTERP_CONTENT",
@@ -53,12 +52,6 @@ def _allow_loopback_only(event: str, args: tuple) -> None:
 sys.addaudithook(_allow_loopback_only)
 
 
-def clear_catalog_caches() -> None:
-    """Forget every course that was read, so that changed files are read again."""
-    for cached in (catalog._course, catalog._load_checks, reference._solved):
-        cached.cache_clear()
-
-
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
     """Keep the person's own workspace and settings out of the tests."""
@@ -80,7 +73,7 @@ def fresh_catalog():
 def tiny_course(tmp_path, monkeypatch, fresh_catalog):
     """A course of two small lessons, in a copy that the test may change; `catalog.course()` gives it.
 
-    After a change, call `clear_catalog_caches()` (in this file) and `catalog.course()` again.
+    After a change, call `clear_catalog_caches()` (in `tiny.py`) and `catalog.course()` again.
     """
     shutil.copytree(TINY_COURSE, tmp_path / "content")
     monkeypatch.setenv("MECHINTERP_CONTENT", str(tmp_path / "content"))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY_COURSE, clear_catalog_caches
+from tiny import TINY_COURSE, clear_catalog_caches
 
 from mechinterp_course.tutor import catalog, notebook, workspace
 

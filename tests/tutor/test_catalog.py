@@ -4,7 +4,7 @@ import warnings
 
 import jupytext
 import pytest
-from conftest import TINY_COURSE, clear_catalog_caches
+from tiny import TINY_COURSE, clear_catalog_caches
 
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog

@@ -5,7 +5,7 @@ import re
 
 import nbformat
 import pytest
-from conftest import TINY_COURSE
+from tiny import TINY_COURSE
 
 from mechinterp_course import predict, quiz, reveal
 from mechinterp_course.errors import CourseError

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_COURSE
+from tiny import TINY_COURSE
 
 from mechinterp_course import check
 from mechinterp_course.errors import CourseError

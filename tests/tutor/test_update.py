@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from conftest import clear_catalog_caches
 from learner import (  # noqa: F401
     DOUBLE,
     LAB,
@@ -19,6 +18,7 @@ from learner import (  # noqa: F401
     texts,
     write_cell,
 )
+from tiny import clear_catalog_caches
 
 from mechinterp_course.tutor import catalog, notebook, progress
 from mechinterp_course.tutor.saved import _plan
