@@ -84,12 +84,13 @@ def behaviours(weights: modular.Weights) -> dict:
     return {
         "key_frequencies": {
             "value": keys,
-            "how": "the frequencies k whose cos(2 pi k (a + b - c) / p) makes at least 1 % of the logits' variance over "
+            "how": "the frequencies k whose cos(2 pi k (a + b - c) / p) makes at least 0.1 % of the logits' variance over "
             "all pairs and answers, each pair's mean over answers taken off",
         },
         "logit_share": {
             "value": {k: _round(by_logits[k - 1].item()) for k in keys},
             "sum": _round(by_logits[[k - 1 for k in keys]].sum().item()),
+            "largest_other": _round(max(s for k, s in enumerate(by_logits.tolist(), 1) if k not in keys)),
             "how": "that share of the variance, of each key frequency",
         },
         "embedding_share": {
@@ -154,16 +155,17 @@ def write_curves(curve: list[Row], file: Path) -> None:
     file.write_text(text.getvalue(), encoding="utf-8")
 
 
-def curves(name: str | Path = "mod-add-53") -> dict[str, list[float]]:
+def curves(name: str | Path = "mod-add-53") -> dict[str, list[int | float]]:
     """The curves of a bundled model, or of the model in a folder: lists by column; `COLUMNS` says what each is."""
     return read_curves(models.folder_of(name) / "curves.csv")
 
 
-def read_curves(file: Path) -> dict[str, list[float]]:
+def read_curves(file: Path) -> dict[str, list[int | float]]:
     """The curves in a file, as lists by column."""
     with file.open(encoding="utf-8", newline="") as text:
         rows = list(csv.DictReader(text))
-    return {column: [float(row[column]) for row in rows] for column in COLUMNS}
+    kind = {"epoch": int}
+    return {column: [kind.get(column, float)(row[column]) for row in rows] for column in COLUMNS}
 
 
 def figures(curve: list[Row], weights: modular.Weights) -> dict:
@@ -235,6 +237,11 @@ def write_card(run: modular.Run, folder: Path) -> dict:
     return card
 
 
+def _without_how(told: dict) -> dict:
+    """The figures alone: how they were measured stands in the card once."""
+    return {key: _without_how(v) if isinstance(v, dict) else v for key, v in told.items() if key != "how"}
+
+
 def add_seeds(folder: Path, others: list[Path]) -> None:
     """Put the figures of runs of the same recipe on other seeds into the card in `folder`, under "other_seeds"."""
     file = folder / "card.json"
@@ -242,7 +249,6 @@ def add_seeds(folder: Path, others: list[Path]) -> None:
     card["other_seeds"] = {}
     for other in others:
         found = json.loads((other / "card.json").read_text(encoding="utf-8"))
-        card["other_seeds"][str(found["seed"])] = {
-            key: found[key] for key in ("grokking", "phases", "loss", "accuracy", "behaviours")
-        }
+        told = {key: found[key] for key in ("grokking", "phases", "loss", "accuracy", "behaviours")}
+        card["other_seeds"][str(found["seed"])] = _without_how(told)
     file.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
