@@ -90,7 +90,7 @@ def contents_table(course: Course) -> str:
     """Return the table of all lessons, those that are not built yet too."""
     built = {lesson.number: lesson for lesson in course.lessons}
     titles = course.map | {number: lesson.title for number, lesson in built.items()}
-    rows = ["| | Lesson | Lab | Minutes |", "|---|---|---|---|"]
+    rows = ["| | Lesson | Lab | Minutes: reading + parts of the lab |", "|---|---|---|---|"]
     for number, title in sorted(titles.items()):
         lesson = built.get(number)
         if lesson is None:

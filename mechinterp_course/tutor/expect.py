@@ -105,13 +105,16 @@ def finite(got: torch.Tensor, what: str = "the result", like: torch.Tensor | Non
         bad &= ~same
     if bad.any():
         at = _first(bad)
-        kind = "NaN (not a number)" if torch.isnan(got[at]) else "infinite"
+        is_nan = bool(torch.isnan(got[at]))
+        kind = "NaN (not a number)" if is_nan else "infinite"
         hint = (
-            " NaN comes from 0/0, inf - inf or a logarithm of a negative number."
-            if torch.isnan(got[at])
+            " NaN comes from 0/0, inf/inf, inf - inf, 0 times inf, or a logarithm of a negative number."
+            if is_nan
             else " Infinity comes from a division by 0, log 0, or exp of a large number."
         )
-        where = f" at {show_index(at)}, {_count(bad)}" if at else ""
+        alike = torch.isnan(got[bad]).all() or torch.isinf(got[bad]).all()
+        count = _count(bad) if alike else f"and no finite number at {_count(bad)}"
+        where = f" at {show_index(at)}, {count}" if at else ""
         raise Miss(f"{_cap(what)} {_be(what)} {kind}{where}.{hint}")
 
 

@@ -203,6 +203,8 @@ def _explain(name: str, error: BaseException) -> str:
     message = message if len(message) <= 160 else message[:157] + "..."
     kind = type(error).__name__
     frames = _own_frames(error)
+    if isinstance(error, NameError) and not isinstance(error, UnboundLocalError) and error.name:
+        message += f" in this notebook. Run the cell that makes {error.name}, then this one again"
     if not frames:
         return f"{name} could not be called: {message}. Keep its first line (def …) as it was given."
     frame, line = frames[-1]

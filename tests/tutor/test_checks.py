@@ -112,11 +112,11 @@ MISSES = {
     "NaN": (
         lambda: expect.close(torch.tensor([1.0, NAN]), ONE_TWO),
         "The result is NaN (not a number) at [1], 1 of 2 places. "
-        "NaN comes from 0/0, inf - inf or a logarithm of a negative number.",
+        "NaN comes from 0/0, inf/inf, inf - inf, 0 times inf, or a logarithm of a negative number.",
     ),
     "NaN as a number": (
         lambda: expect.close(NAN, 1.0, "the loss"),
-        "The loss is NaN (not a number). NaN comes from 0/0, inf - inf or a logarithm of a negative number.",
+        "The loss is NaN (not a number). NaN comes from 0/0, inf/inf, inf - inf, 0 times inf, or a logarithm of a negative number.",
     ),
     "infinity": (
         lambda: expect.finite(torch.tensor([[INF, 1.0]]), "the weights"),
@@ -260,3 +260,9 @@ def test_pictures_that_read_the_same_are_left_out():
     with pytest.raises(Miss) as miss:
         expect.close(torch.tensor([1.0, 2.0004]), torch.tensor([1.0, 2.0]), rtol=1e-6)
     assert len(str(miss.value).splitlines()) == 1
+
+
+def test_nan_and_infinity_are_not_counted_as_one():
+    with pytest.raises(Miss) as miss:
+        expect.finite(torch.tensor([float("inf"), float("nan"), 1.0]))
+    assert str(miss.value).startswith("The result is infinite at [0], and no finite number at 2 of 3 places.")

@@ -180,3 +180,9 @@ def test_a_copy_is_equal_and_shares_no_tensor(value):
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
         assert torch.equal(a, b) and a.data_ptr() != b.data_ptr()
+
+
+def test_a_name_that_is_not_there_yet_says_which_cell_to_run():
+    with pytest.raises(Raised) as raised:
+        Guarded("answer", learner("def answer(x):\n    return softmax(x)"))(torch.ones(2))
+    assert "name 'softmax' is not defined in this notebook. Run the cell that makes softmax" in str(raised.value)

@@ -124,7 +124,7 @@ MESSAGES = {
         f"""\
         ✗ double   0 of 1 check passed
         {CALLED}
-        The result is NaN (not a number) at [1, 0], 3 of 6 places. NaN comes from 0/0, inf - inf or a logarithm of a negative number.
+        The result is NaN (not a number) at [1, 0], 3 of 6 places. NaN comes from 0/0, inf/inf, inf - inf, 0 times inf, or a logarithm of a negative number.
         A right answer: every number is doubled.
         Next: hint("double")""",
     ),
