@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from mechinterp_course.errors import CourseError
 from mechinterp_course.interp import fetch, models, recipes, tasks, tokenizer, training
 
-BUNDLED = [entry.name for entry in models.catalogue() if entry.kind == "bundled"]
+# The one exception: it is no Hugging Face folder, and some hooks do nothing in it. `test_mod_add` says which.
+NATIVE = "mod-add-53"
+BUNDLED = [entry.name for entry in models.catalogue() if entry.kind == "bundled" and entry.name != NATIVE]
 CARD_KEYS = {
     *("name", "about", "good_for", "form", "parameters", "bytes", "storage", "recipe", "seed", "corpus", "steps"),
     *("tokens_seen", "loss", "validation_curve", "licence", "versions", "machine", "minutes"),
 }
-LIMITS = {"code-2l": 4_000_000}  # bytes of the whole folder
+LIMITS = {"code-2l": 4_000_000, NATIVE: 8_000_000}  # bytes of the whole folder
 EDITED_HOOKS = [
     *("hook_embed", "hook_pos_embed", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post"),
     *("blocks.0.ln1.hook_normalized", "blocks.0.attn.hook_q", "blocks.0.attn.hook_k", "blocks.0.attn.hook_v"),
