@@ -90,12 +90,12 @@ def behaviours(weights: modular.Weights) -> dict:
         "logit_share": {
             "value": {k: _round(by_logits[k - 1].item()) for k in keys},
             "sum": _round(by_logits[[k - 1 for k in keys]].sum().item()),
-            "largest_other": _round(max(s for k, s in enumerate(by_logits.tolist(), 1) if k not in keys)),
+            "largest_other": _largest_other(by_logits, keys),
             "how": "that share of the variance, of each key frequency",
         },
         "embedding_share": {
             "value": {k: _round(by_embedding[k - 1].item()) for k in keys},
-            "largest_other": _round(max(s for k, s in enumerate(by_embedding.tolist(), 1) if k not in keys)),
+            "largest_other": _largest_other(by_embedding, keys),
             "how": "share of the squared norm of W_E's number rows in the Fourier basis, the constant left out",
         },
         "neurons_in_one_frequency": {
@@ -107,6 +107,10 @@ def behaviours(weights: modular.Weights) -> dict:
             "waves of one frequency: cos and sin of a, of b, and their four products",
         },
     }
+
+
+def _largest_other(shares: Float[Tensor, "frequency"], keys: list[int]) -> float:
+    return _round(max((share for k, share in enumerate(shares.tolist(), 1) if k not in keys), default=0.0))
 
 
 def _round(value: float) -> float:
