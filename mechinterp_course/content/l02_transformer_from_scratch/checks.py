@@ -4,6 +4,7 @@ The truth comes from outside the lab: torch's own layers (LayerNorm, scaled_dot_
 closed forms, and TransformerLens running the bundled model. `reference` only supplies the parts that a wrong answer gets right.
 """
 
+import dataclasses
 import functools
 import math
 
@@ -33,10 +34,14 @@ def norm_like_torch(answer, draw):
     expect.close(answer(residual, w, b, 1e-5), torch_layernorm(residual, w, b, 1e-5))
 
 
-@norm.check("where the numbers are tiny, eps keeps them tiny: it is added to the variance, under the root")
+@norm.check(
+    "where the numbers are tiny, the eps that is given keeps them tiny: it is added to the variance, under the root"
+)
 def norm_eps(answer, draw):
     residual, w, b = draw.normal(1, 3, 6, std=0.03), torch.ones(6), torch.zeros(6)
-    expect.close(answer(residual, w, b, 0.01), torch_layernorm(residual, w, b, 0.01))
+    for eps in (0.01, 1e-8):
+        small = residual if eps > 1e-3 else residual / 100
+        expect.close(answer(small, w, b, eps), torch_layernorm(small, w, b, eps), f"the result for eps = {eps}")
 
 
 @norm.check("scaling a position or adding a constant to it changes nothing", hidden=True)
@@ -44,6 +49,8 @@ def norm_invariance(answer, draw):
     residual, w, b = draw.normal(3, 2, 16), 1 + draw.normal(16, std=0.5), draw.normal(16)
     moved = residual * draw.uniform(3, 2, 1, low=0.5, high=4) + draw.normal(3, 2, 1)
     expect.close(answer(moved, w, b, 1e-9), torch_layernorm(residual, w, b, 1e-9), atol=1e-4)
+    one = moved[:1, :1]
+    expect.close(answer(one, w, b, 1e-9), torch_layernorm(one, w, b, 1e-9), "a single position", atol=1e-4)
 
 
 def torch_layernorm(residual, w, b, eps):
@@ -88,6 +95,23 @@ def norm_std_plus_eps(residual, w, b, eps):
 def norm_over_positions(residual, w, b, eps):
     mean, variance = residual.mean(1, keepdim=True), residual.var(1, keepdim=True, unbiased=False)
     return (residual - mean) / (variance + eps).sqrt() * w + b
+
+
+@norm.wrong(
+    "one mean for the whole tensor",
+    "The mean and the variance were taken over all the numbers at once. Each position has its own: take them along the last axis, "
+    "with dim=-1 and keepdim=True.",
+)
+def norm_over_everything(residual, w, b, eps):
+    return (residual - residual.mean()) / (residual.var(unbiased=False) + eps).sqrt() * w + b
+
+
+@norm.wrong(
+    "an eps of its own",
+    "Your eps is 1e-5, whatever is given. That is code-2l's; another model has another. Use the argument eps.",
+)
+def norm_fixed_eps(residual, w, b, eps):
+    return torch_layernorm(residual, w, b, 1e-5)
 
 
 @norm.wrong("forgets the bias", "Your answer is right up to adding b, the last step.")
@@ -139,14 +163,26 @@ def embed_by_hand(answer, draw):
     W_pos = torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0], [0.0, 5.0]])
     out = answer(torch.tensor([[1, 2, 2]]), W_E, W_pos)
     expect.close(out, torch.tensor([[[10.0, 1.0], [20.0, 2.0], [20.0, 3.0]]]))
+    expect.close(
+        answer(torch.tensor([[3]]), W_E, W_pos), torch.tensor([[[30.0, 1.0]]]), "the vectors of a single token"
+    )
 
 
 @embedding.check("every sequence of the batch starts at position 0")
 def embed_batch(answer, draw):
-    tokens, W_E, W_pos = draw.integers(0, 9, 3, 4), draw.normal(9, 5), draw.normal(12, 5)
+    # The tokens are a transposed view: generate will pass a slice of a longer text, which is not contiguous either.
+    tokens, W_E, W_pos = draw.integers(0, 9, 70, 3).T, draw.normal(9, 5), draw.normal(90, 5)
     out = answer(tokens, W_E, W_pos)
-    expect.shape(out, (3, 4, 5), axes="batch pos d_model")
-    expect.close(out, F.embedding(tokens, W_E) + W_pos[:4])
+    expect.shape(out, (3, 70, 5), axes="batch pos d_model")
+    expect.close(out, F.embedding(tokens, W_E) + W_pos[:70])
+
+
+@embedding.check("a text of one token, and a text that fills all positions", hidden=True)
+def embed_ends(answer, draw):
+    W_E, W_pos = draw.normal(9, 5), draw.normal(200, 5)
+    for pos in (1, 200):
+        tokens = draw.integers(0, 9, 1, pos)
+        expect.close(answer(tokens, W_E, W_pos), F.embedding(tokens, W_E) + W_pos[:pos], f"the result for {pos} tokens")
 
 
 @embedding.check("one token at two positions differs by their position vectors alone", hidden=True)
@@ -190,6 +226,15 @@ def embed_scaled(tokens, W_E, W_pos):
     return W_E[tokens] * W_E.shape[1] ** 0.5 + W_pos[: tokens.shape[1]]
 
 
+@embedding.wrong(
+    "puts the two rows side by side",
+    "Your vectors are twice as long as d_model: you joined the two rows (torch.cat). They are added, number by number.",
+)
+def embed_joined(tokens, W_E, W_pos):
+    rows = W_E[tokens]
+    return torch.cat([rows, W_pos[: tokens.shape[1]].expand_as(rows)], dim=-1)
+
+
 @embedding.variation("one-hot vectors times the matrices")
 def embed_one_hot(tokens, W_E, W_pos):
     one_hot = F.one_hot(tokens, len(W_E)).to(W_E.dtype)
@@ -226,23 +271,43 @@ def scores_by_hand(answer, draw):
 
 @scores_.check("each score is the query at one position times the key at another, divided by √d_head")
 def scores_entry(answer, draw):
-    normed, W_Q, b_Q, W_K, b_K = score_inputs(draw)
-    out = answer(normed, W_Q, b_Q, W_K, b_K)
-    expect.shape(out, (2, 3, 5, 5), axes="batch head query key")
+    normed, W_Q, b_Q, W_K, b_K = inputs = score_inputs(draw, n_heads=7)
+    out = answer(*inputs)
+    expect.shape(out, (2, 7, 5, 5), axes="batch head query key")
     for b, h, i, j in [(0, 0, 0, 0), (1, 2, 3, 1), (0, 1, 1, 4)]:
         query, key = normed[b, i] @ W_Q[h] + b_Q[h], normed[b, j] @ W_K[h] + b_K[h]
         what = f"the score of head {h}, query {i}, key {j} in sequence {b}"
         expect.close(out[b, h, i, j], float(sum(x * y for x, y in zip(query, key, strict=True))) / 2, what, atol=1e-4)
+    expect.close(out, scores_by_head(*inputs), "the scores", atol=1e-4)
+
+
+@scores_.check("a single text of a single position has one score for each head")
+def scores_single(answer, draw):
+    inputs = score_inputs(draw, batch=1, pos=1)
+    out = answer(*inputs)
+    expect.shape(out, (1, 3, 1, 1), axes="batch head query key")
+    expect.close(out, scores_by_head(*inputs), "the scores", atol=1e-4)
 
 
 @scores_.check("their softmax is what torch's scaled_dot_product_attention uses", hidden=True)
 def scores_like_torch(answer, draw):
-    normed, W_Q, b_Q, W_K, b_K = score_inputs(draw, batch=3, pos=4, d_model=8, n_heads=2, d_head=5)
-    query, key = (F.linear(normed[:, None], W.mT[0]) for W in (W_Q[:1], W_K[:1]))
-    want = F.scaled_dot_product_attention(query + b_Q[0], key + b_K[0], torch.eye(4).expand(3, 1, 4, 4))
-    got = answer(normed, W_Q, b_Q, W_K, b_K)
-    expect.shape(got, (3, 2, 4, 4), axes="batch head query key")
-    expect.close(got[:, :1].softmax(-1), want, "the softmax of head 0's scores")
+    normed, W_Q, b_Q, W_K, b_K = inputs = score_inputs(draw, batch=3, pos=40, d_model=8, n_heads=4, d_head=5)
+    query, key = (
+        torch.stack([F.linear(normed, W[h].T, b[h]) for h in range(4)], 1) for W, b in ((W_Q, b_Q), (W_K, b_K))
+    )
+    want = F.scaled_dot_product_attention(query, key, torch.eye(40).expand(3, 4, 40, 40))
+    got = answer(*inputs)
+    expect.shape(got, (3, 4, 40, 40), axes="batch head query key")
+    expect.close(got.softmax(-1), want, "the softmax of the scores", atol=1e-4)
+
+
+def scores_by_head(normed, W_Q, b_Q, W_K, b_K):
+    """One head after the other, with linear layers."""
+    heads = [
+        F.linear(normed, W_Q[h].T, b_Q[h]) @ F.linear(normed, W_K[h].T, b_K[h]).mT / math.sqrt(W_Q.shape[-1])
+        for h in range(len(W_Q))
+    ]
+    return torch.stack(heads, 1)
 
 
 def plain_scores(normed, W_Q, b_Q, W_K, b_K):
@@ -275,7 +340,8 @@ def scores_by_d_model(normed, W_Q, b_Q, W_K, b_K):
 
 @scores_.wrong(
     "key and query swapped",
-    "Your axes are (batch, head, key, query). The row is the position that looks (query), the column the one it looks at (key).",
+    "Rows and columns are exchanged: the row is the position that looks (query), the column the one it looks at (key). "
+    "Either the last two axes are the wrong way round, or W_K and b_K made the queries.",
 )
 def scores_transposed(normed, W_Q, b_Q, W_K, b_K):
     return plain_scores(normed, W_Q, b_Q, W_K, b_K).mT / W_Q.shape[-1] ** 0.5
@@ -284,6 +350,16 @@ def scores_transposed(normed, W_Q, b_Q, W_K, b_K):
 @scores_.wrong("forgets the biases", "Add b_Q to every query and b_K to every key before you multiply them.")
 def scores_no_bias(normed, W_Q, b_Q, W_K, b_K):
     return plain_scores(normed, W_Q, 0 * b_Q, W_K, 0 * b_K) / W_Q.shape[-1] ** 0.5
+
+
+@scores_.wrong("forgets b_K", "The keys lack their bias: add b_K to every key before you compare.")
+def scores_no_key_bias(normed, W_Q, b_Q, W_K, b_K):
+    return plain_scores(normed, W_Q, b_Q, W_K, 0 * b_K) / W_Q.shape[-1] ** 0.5
+
+
+@scores_.wrong("forgets b_Q", "The queries lack their bias: add b_Q to every query before you compare.")
+def scores_no_query_bias(normed, W_Q, b_Q, W_K, b_K):
+    return plain_scores(normed, W_Q, 0 * b_Q, W_K, b_K) / W_Q.shape[-1] ** 0.5
 
 
 @scores_.variation("a loop over heads")
@@ -330,21 +406,34 @@ def pattern_causal(answer, draw):
 
 @pattern_.check("it equals torch's causal attention")
 def pattern_like_torch(answer, draw):
-    scores = draw.normal(2, 3, 4, 4, std=2)
+    # A transposed view: what an einsum returns is often not contiguous either.
+    scores = draw.normal(2, 3, 4, 4, std=2).mT
     expect.close(answer(scores), torch_pattern(scores))
+
+
+@pattern_.check("a score of 0 counts like any other, and a single position attends to itself")
+def pattern_zeros(answer, draw):
+    out = answer(torch.tensor([[[[0.0, 9.0, 9.0], [1.0, 0.0, 9.0], [0.0, 0.0, 0.0]]]]))
+    e = math.e
+    want = torch.tensor([[[[1.0, 0.0, 0.0], [e / (e + 1), 1 / (e + 1), 0.0], [1 / 3, 1 / 3, 1 / 3]]]])
+    expect.close(out, want)
+    expect.close(answer(torch.zeros(1, 2, 1, 1)), torch.ones(1, 2, 1, 1), "the pattern of a single position")
+
+
+@pattern_.check("scores of thousands, above or below 0: nothing overflows, and later keys still get 0")
+def pattern_large(answer, draw):
+    around = draw.integers(-2, 3, 1, 2, 5, 5).float()
+    for level in (-3000.0, 3000.0):
+        scores = (around + level).tril()
+        what = f"the pattern of scores near {level:.0f}"
+        expect.close(answer(scores), torch_pattern(scores), what, because="later keys have a score of 0 here")
 
 
 @pattern_.check("the scores of later keys have no influence, however large", hidden=True)
 def pattern_future(answer, draw):
-    scores = draw.normal(2, 2, 6, 6)
-    changed = scores + 50 * draw.uniform(2, 2, 6, 6).triu(1)
+    scores = draw.normal(2, 2, 40, 40)
+    changed = scores + 50 * draw.uniform(2, 2, 40, 40).triu(1)
     expect.close(answer(changed), torch_pattern(scores), "the pattern after only the scores of later keys were raised")
-
-
-@pattern_.check("scores of hundreds do not overflow", hidden=True)
-def pattern_large(answer, draw):
-    scores = draw.normal(1, 2, 5, 5, std=300)
-    expect.close(answer(scores), torch_pattern(scores))
 
 
 def torch_pattern(scores):
@@ -405,6 +494,59 @@ def pattern_no_mask(scores):
     return scores.softmax(-1)
 
 
+@pattern_.wrong(
+    "hides every score of 0",
+    "A score that happens to be 0 was hidden as if its key came later. Make the mask from the places, not from the scores: "
+    "torch.ones(n, n).triu(diagonal=1) is 1 where the key comes later.",
+)
+def pattern_hides_zeros(scores):
+    visible = scores.tril()
+    return visible.masked_fill(visible == 0, float("-inf")).softmax(-1)
+
+
+@pattern_.wrong(
+    "a mask that is not low enough",
+    "Later keys got a low score, but here the others are lower still, so later keys win. "
+    'Nothing is lower than minus infinity: float("-inf").',
+)
+def pattern_finite_mask(scores):
+    return scores.masked_fill(later_keys(scores), -1000.0).softmax(-1)
+
+
+@pattern_.wrong(
+    "exp of large scores",
+    "The formula is right on paper, but exp(3000) is infinite and exp(-3000) is 0 on a computer. Subtract each row's maximum first "
+    "(lesson 00), or use torch.softmax, which does.",
+)
+def pattern_overflow(scores):
+    weight = scores.exp().tril()
+    return weight / weight.sum(-1, keepdim=True)
+
+
+@pattern_.wrong(
+    "softmax over the heads",
+    "The softmax ran over axis 1, the heads. A row is one query of one head: the softmax runs over its keys, the last axis.",
+)
+def pattern_over_heads(scores):
+    return scores.masked_fill(later_keys(scores), float("-inf")).softmax(1)
+
+
+@pattern_.wrong(
+    "softmax over the batch",
+    "The softmax ran over axis 0, the texts of the batch. It runs over the keys, the last axis.",
+)
+def pattern_over_batch(scores):
+    return scores.masked_fill(later_keys(scores), float("-inf")).softmax(0)
+
+
+@pattern_.wrong(
+    "returns logarithms",
+    "You returned the logarithm of the pattern (log_softmax). Use softmax: later keys then have 0, not minus infinity.",
+)
+def pattern_log(scores):
+    return scores.masked_fill(later_keys(scores), float("-inf")).log_softmax(-1)
+
+
 @pattern_.variation("exponentials of the visible scores, divided by their sum")
 def pattern_by_hand(scores):
     visible = torch.ones_like(scores).tril().bool()
@@ -457,15 +599,23 @@ def output_by_hand(answer, draw):
 
 @output_.check("the heads' outputs are summed: the same as side by side, times one large matrix")
 def output_like_paper(answer, draw):
-    inputs = output_inputs(draw)
+    inputs = output_inputs(draw, n_heads=7)
     out = answer(*inputs)
     expect.shape(out, (2, 4, 6), axes="batch pos d_model")
     expect.close(out, concatenated(*inputs), atol=1e-4)
 
 
+@output_.check("a single text of a single position works too")
+def output_single(answer, draw):
+    inputs = output_inputs(draw, batch=1, pos=1)
+    out = answer(*inputs)
+    expect.shape(out, (1, 1, 6), axes="batch pos d_model")
+    expect.close(out, concatenated(*inputs), atol=1e-4)
+
+
 @output_.check("the order of the heads does not matter", hidden=True)
 def output_permuted(answer, draw):
-    normed, pattern, W_V, b_V, W_O, b_O = inputs = output_inputs(draw, n_heads=4, d_head=3)
+    normed, pattern, W_V, b_V, W_O, b_O = inputs = output_inputs(draw, pos=40, n_heads=4, d_head=3)
     order = draw.permutation(4)
     permuted = answer(normed, pattern[:, order], W_V[order], b_V[order], W_O[order], b_O)
     expect.close(permuted, concatenated(*inputs), "the output after the heads were reordered", atol=1e-4)
@@ -550,19 +700,20 @@ def torch_mlp(normed, W_in, b_in, W_out, b_out):
     return F.linear(F.gelu(F.linear(normed, W_in.T, b_in), approximate="tanh"), W_out.T, b_out)
 
 
-@mlp_.check("with one neuron and weights of 1, it is the curve gelu_new itself")
+@mlp_.check("with one neuron and weights of 1, it is the curve gelu_new itself, from -30 to 30")
 def mlp_curve(answer, draw):
-    x = torch.linspace(-2, 2, 9).reshape(1, 9, 1)
+    x = torch.cat([torch.linspace(-2, 2, 9), torch.tensor([-30.0, -12.0, 12.0, 30.0])]).reshape(1, 13, 1)
     one, zero = torch.ones(1, 1), torch.zeros(1)
     expect.close(answer(x, one, zero, one, zero), F.gelu(x, approximate="tanh"), atol=1e-6, rtol=1e-5)
 
 
 @mlp_.check("it equals the same layers made with torch")
 def mlp_like_torch(answer, draw):
-    inputs = mlp_inputs(draw)
-    out = answer(*inputs)
-    expect.shape(out, (2, 3, 4), axes="batch pos d_model")
-    expect.close(out, torch_mlp(*inputs), atol=2e-5)
+    for batch, pos in ((2, 3), (1, 1)):
+        inputs = mlp_inputs(draw, batch, pos)
+        out = answer(*inputs)
+        expect.shape(out, (batch, pos, 4), axes="batch pos d_model")
+        expect.close(out, torch_mlp(*inputs), atol=2e-5)
 
 
 @mlp_.check("each position is worked on alone: in another order, the same results in that order", hidden=True)
@@ -614,6 +765,22 @@ def mlp_late_gelu(normed, W_in, b_in, W_out, b_out):
     return F.gelu((normed @ W_in + b_in) @ W_out + b_out, approximate="tanh")
 
 
+@mlp_.wrong(
+    "tanh by exponentials that overflow",
+    "The formula for tanh is right on paper, but exp of a large number is infinite, and infinity over infinity is not a number. "
+    "Use torch.tanh.",
+)
+def mlp_tanh_by_hand(normed, W_in, b_in, W_out, b_out):
+    pre = normed @ W_in + b_in
+    inside = math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3)
+    return 0.5 * pre * (1 + ((2 * inside).exp() - 1) / ((2 * inside).exp() + 1)) @ W_out + b_out
+
+
+@mlp_.wrong("forgets b_in", "Add b_in to what W_in gives, before the curve: each neuron has a threshold of its own.")
+def mlp_no_b_in(normed, W_in, b_in, W_out, b_out):
+    return torch_mlp(normed, W_in, 0 * b_in, W_out, b_out)
+
+
 @mlp_.wrong("forgets b_out", "Your answer is right up to adding b_out, the last step.")
 def mlp_no_b_out(normed, W_in, b_in, W_out, b_out):
     return torch_mlp(normed, W_in, b_in, W_out, 0 * b_out)
@@ -637,9 +804,9 @@ def mlp_neurons(normed, W_in, b_in, W_out, b_out):
 # --- models to check the whole with ---------------------------------------------------------------------------------
 
 
-def small_model(draw, n_layers=2, d_model=12, n_heads=3, d_head=4, d_mlp=20, d_vocab=17, n_ctx=10):
+def small_model(draw, n_layers=2, d_model=12, n_heads=3, d_head=4, d_mlp=20, d_vocab=17, n_ctx=10, eps=1e-5):
     """Return random weights under TransformerLens' names, and their config."""
-    config = models.Config(n_layers, d_model, n_heads, d_head, d_mlp, d_vocab, n_ctx, eps=1e-5, act_fn="gelu_new")
+    config = models.Config(n_layers, d_model, n_heads, d_head, d_mlp, d_vocab, n_ctx, eps, act_fn="gelu_new")
     weights = {"embed.W_E": draw.normal(d_vocab, d_model), "pos_embed.W_pos": draw.normal(n_ctx, d_model)}
     for layer in range(n_layers):
         shapes = {
@@ -714,13 +881,15 @@ def torch_transformer(tokens, weights, config):
 block_ = Exercise("transformer_block")
 
 
-@block_.check("it equals torch's TransformerEncoderLayer with norm_first=True, for layer 0 and for layer 1")
+@block_.check("it equals torch's TransformerEncoderLayer with norm_first=True, for any block and the eps that is given")
 def block_like_torch(answer, draw):
-    (weights, _), residual = small_model(draw), draw.normal(2, 5, 12, std=2)
-    for layer in (0, 1):
-        out = answer(residual, weights, layer, 1e-5)
-        expect.shape(out, (2, 5, 12), axes="batch pos d_model")
-        expect.close(out, torch_blocks(residual, weights, [layer], 1e-5), f"the stream after layer {layer}", atol=1e-4)
+    weights, _ = small_model(draw, n_layers=4)
+    for layer, batch, eps in ((0, 2, 1e-5), (3, 1, 0.1)):
+        residual = draw.normal(batch, 5, 12, std=2)
+        out = answer(residual, weights, layer, eps)
+        expect.shape(out, (batch, 5, 12), axes="batch pos d_model")
+        what = f"the stream after block {layer}, with eps = {eps}"
+        expect.close(out, torch_blocks(residual, weights, [layer], eps), what, atol=1e-4)
 
 
 @block_.check("with W_O, W_out and their biases at 0, the stream passes through unchanged")
@@ -738,7 +907,7 @@ def block_passes_through(answer, draw):
 
 @block_.check("changing the last position changes no earlier one", hidden=True)
 def block_causal(answer, draw):
-    (weights, _), residual = small_model(draw, d_model=8, n_heads=2), draw.normal(2, 6, 8)
+    (weights, _), residual = small_model(draw, d_model=10, n_heads=5, d_head=2), draw.normal(2, 40, 10)
     changed = residual.clone()
     changed[:, -1] += 3
     want = torch_blocks(residual, weights, [1], 1e-5)[:, :-1]
@@ -816,6 +985,38 @@ def block_no_norm(residual, weights, layer, eps):
     return residual + mlp_of(residual, weights, layer)
 
 
+@block_.wrong(
+    "no ln1", "Your attention reads the stream as it is. It reads a normalised copy: layernorm with ln1.w and ln1.b."
+)
+def block_no_ln1(residual, weights, layer, eps):
+    residual = residual + attention_of(residual, weights, layer)
+    return residual + mlp_of(normed_by(residual, weights, layer, "ln2", eps), weights, layer)
+
+
+@block_.wrong(
+    "no ln2", "Your MLP reads the stream as it is. It reads a normalised copy: layernorm with ln2.w and ln2.b."
+)
+def block_no_ln2(residual, weights, layer, eps):
+    residual = residual + attention_of(normed_by(residual, weights, layer, "ln1", eps), weights, layer)
+    return residual + mlp_of(residual, weights, layer)
+
+
+@block_.wrong(
+    "an eps of its own",
+    "Your LayerNorms use an eps of 1e-5, whatever is given. Pass the argument eps on to layernorm.",
+)
+def block_fixed_eps(residual, weights, layer, eps):
+    return block_mid(residual, weights, layer, 1e-5)
+
+
+@block_.wrong(
+    "always block 0",
+    "Your function used block 0's weights, whatever layer is given. part(…) picks the weights of the block that is asked for.",
+)
+def block_zero(residual, weights, layer, eps):
+    return block_mid(residual, weights, 0, eps)
+
+
 @block_.variation("names for the middle of the stream")
 def block_mid(residual, weights, layer, eps):
     resid_mid = residual + attention_of(normed_by(residual, weights, layer, "ln1", eps), weights, layer)
@@ -842,39 +1043,48 @@ def real_model():
 
 @functools.cache
 def real_tokens():
-    """Return windows of held-out Python files, a BOS token first: shape (12, 64)."""
-    tokenizer = models.tokenizer(REAL)
+    """Return windows of held-out Python files, a BOS token first, as long as the context: shape (12, 256)."""
+    tokenizer, n_ctx = models.tokenizer(REAL), models.config(REAL).n_ctx
     streams = (tokenizer.encode(text) for _, text in tasks.sample())
-    return torch.stack([torch.cat([s[:1], s[200:263]]) for s in streams if len(s) > 263][:12])
+    end = 199 + n_ctx
+    return torch.stack([torch.cat([s[:1], s[200:end]]) for s in streams if len(s) > end][:12])
 
 
-@whole.check("a small random model: the same logits as the model made of torch's own layers")
+@whole.check("a small random model of three blocks: the same logits as the model made of torch's own layers")
 def whole_like_torch(answer, draw):
-    weights, config = small_model(draw)
+    weights, config = small_model(draw, n_layers=3, eps=0.1)
     tokens = draw.integers(0, 17, 2, 6)
     out = answer(tokens, weights, config)
     expect.shape(out, (2, 6, 17), "the logits", "batch pos d_vocab")
     expect.close(out, torch_transformer(tokens, weights, config), "the logits", atol=1e-4)
 
 
-@whole.check("the real model code-2l: TransformerLens gives the same logits, to 0.0001")
+@whole.check("the real model code-2l, on 256 tokens: TransformerLens gives the same logits, to 0.0001")
 def whole_like_transformer_lens(answer, draw):
     weights, config, model = real_model()
-    tokens = real_tokens()[draw.permutation(12)[:2]]
+    tokens = real_tokens()[draw.permutation(12)[:1]]
     with torch.no_grad():
         want = model(tokens)
     expect.close(answer(tokens, weights, config), want, "the logits", atol=1e-4, rtol=0)
 
 
-@whole.check("three layers work too, and changing a later token changes no earlier logits", hidden=True)
+@whole.check("a model of one block, and one of four, with the sizes that its config gives", hidden=True)
+def whole_depths(answer, draw):
+    for n_layers in (1, 4):
+        weights, config = small_model(draw, n_layers=n_layers, d_model=8, n_heads=2, eps=0.01)
+        tokens = draw.integers(0, 17, 3, 8)
+        what = f"the logits of a model with n_layers = {n_layers}"
+        expect.close(answer(tokens, weights, config), torch_transformer(tokens, weights, config), what, atol=1e-4)
+
+
+@whole.check("changing the last token changes no earlier logits", hidden=True)
 def whole_causal(answer, draw):
-    weights, config = small_model(draw, n_layers=3, d_model=8, n_heads=2)
+    weights, config = small_model(draw, d_model=8, n_heads=2)
     tokens = draw.integers(0, 17, 3, 8)
     want = torch_transformer(tokens, weights, config)
     tokens[:, -1] = (tokens[:, -1] + 1) % 17
-    expect.close(
-        answer(tokens, weights, config)[:, :-1], want[:, :-1], "the logits before the changed token", atol=1e-4
-    )
+    got = answer(tokens, weights, config)[:, :-1]
+    expect.close(got, want[:, :-1], "the logits before the changed token", atol=1e-4)
 
 
 def stream_of(tokens, weights, config, layers):
@@ -930,11 +1140,45 @@ def whole_one_block(tokens, weights, config):
 
 @whole.wrong(
     "the blocks in reverse",
-    "The blocks ran from the last to the first. Layer 0 reads the embedding, layer 1 reads what layer 0 left.",
+    "The blocks ran from the last to the first. Block 0 reads the embedding, block 1 reads what block 0 left.",
 )
 def whole_reversed(tokens, weights, config):
     stream = stream_of(tokens, weights, config, reversed(range(config.n_layers)))
     return final_norm(stream, weights, config) @ weights["unembed.W_U"]
+
+
+@whole.wrong(
+    "two blocks, whatever the config says",
+    "Two blocks ran, and this model has three. How many there are is config.n_layers, of the config that your function is given.",
+)
+def whole_two_blocks(tokens, weights, config):
+    return final_norm(stream_of(tokens, weights, config, [0, 1]), weights, config) @ weights["unembed.W_U"]
+
+
+@whole.wrong(
+    "an eps of its own",
+    "Your LayerNorms use an eps of 1e-5; this model has another one. It is config.eps, of the config that your function is given.",
+)
+def whole_fixed_eps(tokens, weights, config):
+    return whole_loop(tokens, weights, dataclasses.replace(config, eps=1e-5))
+
+
+@whole.wrong(
+    "the notebook's own config",
+    "Your function works for code-2l only: two blocks, eps 1e-5. This model has three blocks and another eps. "
+    "Use the config that the function is given.",
+)
+def whole_own_config(tokens, weights, config):
+    return whole_loop(tokens, weights, dataclasses.replace(config, n_layers=2, eps=1e-5))
+
+
+@whole.wrong(
+    "the blocks' results are lost",
+    "What comes out of W_U is the embedding, as if no block had run. transformer_block returns the new stream: "
+    "go on with what it returns, residual = transformer_block(…).",
+)
+def whole_not_reassigned(tokens, weights, config):
+    return final_norm(stream_of(tokens, weights, config, []), weights, config) @ weights["unembed.W_U"]
 
 
 @whole.variation("torch's own layers")
@@ -978,10 +1222,30 @@ def temperature_flatter(answer, draw):
     )
 
 
-@temperature_.check("any temperature, and logits of hundreds", hidden=True)
+@temperature_.check("temperatures of 0.05 and 10, over a vocabulary of 1,000")
+def temperature_extreme(answer, draw):
+    logits = draw.normal(2, 1000, std=0.5)
+    for temperature in (0.05, 10.0):
+        what = f"the probabilities at temperature {temperature}"
+        expect.close(answer(logits, temperature), exact_softmax(logits, temperature), what, atol=1e-6, rtol=1e-3)
+
+
+@temperature_.check("logits of hundreds do not overflow")
 def temperature_large(answer, draw):
-    logits, temperature = draw.normal(4, 9, std=200), float(draw.uniform(1, low=0.3, high=3))
-    expect.close(answer(logits, temperature), F.log_softmax(logits.double() / temperature, -1).exp().float())
+    logits = draw.normal(4, 9, std=200)
+    expect.close(answer(logits, 0.8), exact_softmax(logits, 0.8))
+
+
+@temperature_.check("any temperature", hidden=True)
+def temperature_any(answer, draw):
+    logits = draw.normal(1, 9, std=20)
+    for temperature in draw.uniform(6, low=-1.2, high=1.2).tolist():
+        warm = 10**temperature
+        expect.close(answer(logits, warm), exact_softmax(logits, warm), f"the probabilities at temperature {warm:.2f}")
+
+
+def exact_softmax(logits, temperature):
+    return F.log_softmax(logits.double() / temperature, -1).exp().float()
 
 
 @temperature_.wrong(
@@ -993,7 +1257,7 @@ def temperature_multiplied(logits, temperature):
 
 
 @temperature_.wrong(
-    "divides after the softmax",
+    "divides the probabilities",
     "You divided the probabilities, so they no longer sum to 1. Divide the logits, then take the softmax.",
 )
 def temperature_after(logits, temperature):
@@ -1001,7 +1265,9 @@ def temperature_after(logits, temperature):
 
 
 @temperature_.wrong(
-    "ignores the temperature", "Every temperature gives you the same probabilities. Divide the logits by it first."
+    "the temperature has no effect",
+    "Every temperature gives you the same probabilities. Either it is not used, or it divides the probabilities, after the softmax, "
+    "and the rescaling takes it out again. Divide the logits.",
 )
 def temperature_ignored(logits, temperature):
     return torch.softmax(logits, -1)
@@ -1013,6 +1279,42 @@ def temperature_ignored(logits, temperature):
 )
 def temperature_logits(logits, temperature):
     return logits / temperature
+
+
+@temperature_.wrong(
+    "returns logarithms",
+    "You returned log-probabilities (log_softmax). Nothing can be drawn from them: return the probabilities, softmax.",
+)
+def temperature_log(logits, temperature):
+    return (logits / temperature).log_softmax(-1)
+
+
+@temperature_.wrong(
+    "softmax over the batch",
+    "The softmax ran over axis 0, the texts of the batch. It runs over the tokens of the vocabulary, the last axis.",
+)
+def temperature_over_batch(logits, temperature):
+    return (logits / temperature).softmax(0)
+
+
+@temperature_.wrong(
+    "exp of large logits",
+    "The formula is right on paper, but exp of a logit in the hundreds is infinite. Subtract each row's maximum first (lesson 00), "
+    "or use softmax, which does.",
+)
+def temperature_overflow(logits, temperature):
+    weight = (logits / temperature).exp()
+    return weight / weight.sum(-1, keepdim=True)
+
+
+@temperature_.wrong(
+    "powers of probabilities",
+    "p to the power 1/T, rescaled, is right on paper. But 0.001 to the power 20 is smaller than a float32 can hold, and becomes 0. "
+    "Divide the logits before the softmax: they are logarithms.",
+)
+def temperature_underflow(logits, temperature):
+    weight = logits.softmax(-1) ** (1 / temperature)
+    return weight / weight.sum(-1, keepdim=True)
 
 
 @temperature_.variation("probabilities to the power of 1/T, rescaled, in float64")
@@ -1038,25 +1340,57 @@ def top_k_by_hand(answer, draw):
     expect.close(out, torch.tensor([[0.0, 2 / 3, 0.0, 1 / 3]]))
 
 
-@top_k_.check("each row keeps its own k most probable tokens, in their places, and sums to 1")
+@top_k_.check("each row keeps its own k most probable tokens, in their places, and sums to 1; all others are exactly 0")
 def top_k_rows(answer, draw):
-    probabilities = draw.normal(4, 9, std=2).softmax(-1)
-    out = answer(probabilities, 3)
-    expect.shape(out, (4, 9), axes="batch d_vocab")
-    expect.close(out, brute_top_k(probabilities, 3))
+    probabilities = draw.normal(12, 9, std=2).softmax(-1)
+    for k in (3, 9):
+        out = answer(probabilities, k)
+        expect.shape(out, (12, 9), axes="batch d_vocab")
+        want = brute_top_k(probabilities, k)
+        expect.close(out, want, f"the result for k = {k}")
+        expect_nothing_else(out, want == 0)
 
 
 @top_k_.check("any k, up to the whole vocabulary", hidden=True)
 def top_k_any(answer, draw):
-    probabilities = draw.normal(3, 12, std=2).softmax(-1)
-    for k in (1, draw.integer(2, 12), 12):
-        expect.close(answer(probabilities, k), brute_top_k(probabilities, k), f"the result for k = {k}")
+    probabilities = draw.normal(30, 200, std=2).softmax(-1)
+    for k in (1, draw.integer(2, 100), draw.integer(100, 200), 200):
+        want = brute_top_k(probabilities, k)
+        out = answer(probabilities, k)
+        expect.close(out, want, f"the result for k = {k}")
+        expect_nothing_else(out, want == 0)
+
+
+@top_k_.check("where tokens tie for the k-th place, at least k of them are left", hidden=True)
+def top_k_ties(answer, draw):
+    row = torch.tensor([0.3, 0.2, 0.2, 0.2, 0.1])[draw.permutation(5)]
+    for k in (2, 3):
+        out = answer(row[None], k)
+        expect.shape(out, (1, 5), axes="batch d_vocab")
+        kept = out[0] > 0
+        expect.true(kept.sum() >= k, f"With k = {k}, {int(kept.sum())} of {row.tolist()} are left.")
+        expect.true(kept[row > 0.25].all(), f"With k = {k}, the most probable of {row.tolist()} is gone.")
+        expect.close(out[0], rescaled(row * (kept & (row > 0.15))), f"the result for k = {k}")
+    half = torch.tensor([[0.0, 0.5, 0.0, 0.5]])
+    expect.close(answer(half, 3), half, "the result for [0, 0.5, 0, 0.5] and k = 3")
+
+
+def expect_nothing_else(out, dropped):
+    """Expect exact zeros where a token was dropped: the smallest leftover would sooner or later be drawn."""
+    left = out[dropped].abs()
+    expect.true(
+        (left == 0).all(),
+        f"A token that should be gone still has probability {float(left.max()) if left.numel() else 0:.1e}. Give it exactly 0.",
+    )
 
 
 def brute_top_k(probabilities, k):
     """Token by token: kept where fewer than k tokens are more probable."""
     rank = (probabilities[..., None, :] > probabilities[..., None]).sum(-1)
-    kept = probabilities * (rank < k)
+    return rescaled(probabilities * (rank < k))
+
+
+def rescaled(kept):
     return kept / kept.sum(-1, keepdim=True)
 
 
@@ -1088,11 +1422,30 @@ def top_k_shared(probabilities, k):
 
 @top_k_.wrong(
     "drops the k-th",
-    "You kept k - 1 tokens: the k-th is as large as the threshold. Keep what is greater than *or equal to* it.",
+    "You kept k - 1 tokens: the k-th is missing. It is as large as the threshold, if you compare with one: keep what is greater "
+    "than *or equal to* it.",
 )
 def top_k_strict(probabilities, k):
     kept = torch.where(probabilities > probabilities.topk(k, -1).values[..., -1:], probabilities, 0.0)
     return kept / kept.sum(-1, keepdim=True)
+
+
+@top_k_.wrong(
+    "keeps one too many", "You kept k + 1 tokens. Counted from 0, the k largest of a sorted row are numbers 0 to k - 1."
+)
+def top_k_one_more(probabilities, k):
+    ordered, where = probabilities.sort(-1, descending=True)
+    ordered[..., k + 1 :] = 0
+    return rescaled(torch.zeros_like(probabilities).scatter(-1, where, ordered))
+
+
+@top_k_.wrong(
+    "a second softmax",
+    "The right tokens are left, but a softmax made them nearly equal. They are probabilities already: divide each row by its sum.",
+)
+def top_k_softmax(probabilities, k):
+    threshold = probabilities.topk(k, -1).values[..., -1:]
+    return probabilities.masked_fill(probabilities < threshold, float("-inf")).softmax(-1)
 
 
 @top_k_.wrong(
@@ -1139,35 +1492,67 @@ def top_p_sure(answer, draw):
     expect.close(answer(torch.tensor([[0.04, 0.9, 0.06]]), 0.5), torch.tensor([[0.0, 1.0, 0.0]]))
 
 
-@top_p_.check("in each row, the smallest set of most probable tokens that holds at least p")
+@top_p_.check("of 0.125, 0.5, 0.125, 0.25 with p = 0.75, it keeps 0.5 and 0.25: they hold exactly p, which is enough")
+def top_p_exact(answer, draw):
+    out = answer(torch.tensor([[0.125, 0.5, 0.125, 0.25]]), 0.75)
+    expect.close(out, torch.tensor([[0.0, 2 / 3, 0.0, 1 / 3]]))
+
+
+@top_p_.check("in each row, the smallest set of most probable tokens that holds at least p; all others are exactly 0")
 def top_p_rows(answer, draw):
-    probabilities = draw.normal(4, 9, std=1.5).softmax(-1)
-    out = answer(probabilities, 0.85)
-    expect.shape(out, (4, 9), axes="batch d_vocab")
-    expect.close(out, brute_top_p(probabilities, 0.85))
+    probabilities = draw.normal(12, 40, std=1.5).softmax(-1)
+    for p in (0.1, 0.85, 0.995):
+        out = answer(probabilities, p)
+        expect.shape(out, (12, 40), axes="batch d_vocab")
+        want = brute_top_p(probabilities, p)
+        expect.close(out, want, f"the result for p = {p}")
+        expect_nothing_else(out, want == 0)
+
+
+@top_p_.check("with p = 1, every token is kept")
+def top_p_one(answer, draw):
+    probabilities = draw.normal(2, 150, std=0.1).softmax(-1)
+    expect.close(answer(probabilities, 1.0), probabilities, "the result for p = 1")
+    # On a computer a row may sum to a little less than 1: then no running total ever reaches p.
+    short = torch.tensor([[0.1, 0.4, 0.2, 0.3]]) * (1 - 3e-7)
+    because = "this row's float32 numbers sum to 0.9999997, so no running total reaches p"
+    expect.close(answer(short, 1.0), rescaled(short), "the result for p = 1", because=because)
 
 
 @top_p_.check("without its least probable token, the set would hold less than p", hidden=True)
 def top_p_smallest(answer, draw):
-    probabilities, p = draw.normal(6, 30, std=2).softmax(-1), float(draw.uniform(1, low=0.3, high=0.95))
-    out = answer(probabilities, p)
-    expect.shape(out, (6, 30), axes="batch d_vocab")
-    kept = out > 0
-    held = (probabilities * kept).sum(-1)
-    least = torch.where(kept, probabilities, 2.0).amin(-1)
-    expect.true((held >= p).all(), f"With p = {p:.2f}, some row keeps only {float(held.min()):.2f} of the probability.")
-    expect.true(
-        (held - least < p).all(),
-        f"With p = {p:.2f}, some row keeps a token more than it needs: the set is not the smallest.",
-    )
-    expect.close(out, brute_top_p(probabilities, p))
+    for p in draw.uniform(8, low=0.02, high=0.999).tolist():
+        probabilities = draw.normal(6, 60, std=float(draw.uniform(1, low=0.2, high=2))).softmax(-1)
+        out = answer(probabilities, p)
+        expect.shape(out, (6, 60), axes="batch d_vocab")
+        kept = out > 0
+        held = (probabilities * kept).sum(-1)
+        least = torch.where(kept, probabilities, 2.0).amin(-1)
+        short = float(held.min())
+        expect.true((held > p - 1e-6).all(), f"With p = {p:.3f}, some row keeps only {short:.3f} of the probability.")
+        expect.true(
+            (held - least < p + 1e-6).all(),
+            f"With p = {p:.3f}, some row keeps a token more than it needs: the set is not the smallest.",
+        )
+        expect.close(out, brute_top_p(probabilities, p), f"the result for p = {p:.3f}")
+
+
+@top_p_.check("where tokens tie, some or all of them are kept, and what is left holds at least p", hidden=True)
+def top_p_ties(answer, draw):
+    row = torch.tensor([0.3, 0.2, 0.2, 0.2, 0.1])[draw.permutation(5)]
+    out = answer(row[None], 0.6)
+    expect.shape(out, (1, 5), axes="batch d_vocab")
+    kept = out[0] > 0
+    held = float(row[kept].sum())
+    expect.true(held >= 0.6, f"With p = 0.6, what is kept of {row.tolist()} holds {held:.2f}.")
+    expect.true(kept[row > 0.25].all(), f"With p = 0.6, the most probable of {row.tolist()} is gone.")
+    expect.close(out[0], rescaled(row * (kept & (row > 0.15))), "the result for p = 0.6")
 
 
 def brute_top_p(probabilities, p):
     """Token by token: kept where all more probable tokens together hold less than p."""
     above = probabilities[..., None, :] > probabilities[..., None]
-    kept = probabilities * ((above * probabilities[..., None, :]).sum(-1) < p)
-    return kept / kept.sum(-1, keepdim=True)
+    return rescaled(probabilities * ((above * probabilities[..., None, :]).sum(-1) < p))
 
 
 def kept_in_order(probabilities, keep):
@@ -1177,10 +1562,6 @@ def kept_in_order(probabilities, keep):
     return torch.zeros_like(probabilities).scatter(-1, where, kept)
 
 
-def rescaled(kept):
-    return kept / kept.sum(-1, keepdim=True)
-
-
 @top_p_.wrong(
     "drops the token that crosses p",
     "You kept the tokens up to p and dropped the one that crosses it, so the set holds less than p (and can be empty). "
@@ -1188,6 +1569,45 @@ def rescaled(kept):
 )
 def top_p_short(probabilities, p):
     return rescaled(kept_in_order(probabilities, lambda ordered, cumulative: cumulative <= p))
+
+
+@top_p_.wrong(
+    "the first token is kept, the crossing one dropped",
+    "Your set is never empty, but it still holds less than p: the token that crosses p belongs to it. Keep a token when the ones "
+    "*before* it hold less than p; then the first needs no rule of its own.",
+)
+def top_p_first_kept(probabilities, p):
+    def keep(ordered, cumulative):
+        first = torch.arange(ordered.shape[-1]) == 0
+        return (cumulative <= p) | first
+
+    return rescaled(kept_in_order(probabilities, keep))
+
+
+@top_p_.wrong(
+    "one token too many",
+    "Where the tokens before a token hold exactly p, the set is complete, and yours goes on. Keep a token when the ones before it "
+    "hold *less* than p.",
+)
+def top_p_reaches(probabilities, p):
+    return rescaled(kept_in_order(probabilities, lambda ordered, cumulative: cumulative - ordered <= p))
+
+
+@top_p_.wrong(
+    "adds up without sorting",
+    "You added up in the order of the vocabulary, token 0 first. Go down from the most probable token: sort each row first.",
+)
+def top_p_unsorted(probabilities, p):
+    return rescaled(torch.where(probabilities.cumsum(-1) - probabilities < p, probabilities, 0.0))
+
+
+@top_p_.wrong(
+    "a second softmax",
+    "The right tokens are left, but a softmax made them nearly equal. They are probabilities already: divide each row by its sum.",
+)
+def top_p_softmax(probabilities, p):
+    kept = kept_in_order(probabilities, lambda ordered, cumulative: cumulative - ordered < p)
+    return kept.masked_fill(kept == 0, float("-inf")).softmax(-1)
 
 
 @top_p_.wrong(
@@ -1269,30 +1689,36 @@ def greedy(tokens, weights, config, n_new):
     return tokens
 
 
-@generate_.check("it returns the tokens that it was given, then n_new more")
+@generate_.check("it returns the tokens that it was given, then n_new more; with n_new = 0, the tokens alone")
 def generate_appends(answer, draw):
     weights, config = small_model(draw)
-    tokens = draw.integers(0, 17, 2, 4)
-    out = answer(tokens, weights, config, 3, generator_of(draw.seed()))
-    expect.tensor(out)
-    expect.shape(out, (2, 7), axes="batch pos")
-    expect.equal(out[:, :4], tokens, "the beginning of the result")
+    for batch, n_new in ((2, 3), (1, 3), (2, 0)):
+        tokens = draw.integers(0, 17, batch, 4)
+        out = answer(tokens, weights, config, n_new, generator_of(draw.seed()))
+        expect.tensor(out)
+        expect.shape(out, (batch, 4 + n_new), axes="batch pos")
+        expect.equal(out[:, :4], tokens, "the beginning of the result")
 
 
 @generate_.check("with top_k = 1, every new token is the most probable one after all the tokens before it")
 def generate_greedy(answer, draw):
     weights, config = small_model(draw)
-    tokens = draw.integers(0, 17, 6, 4)
-    out = answer(tokens, weights, config, 5, generator_of(draw.seed()), 1.0, 1)
-    expect.equal(out, greedy(tokens, weights, config, 5), "the generated sequence")
+    for batch in (6, 1):
+        tokens = draw.integers(0, 17, batch, 4)
+        out = answer(tokens, weights, config, 5, generator_of(draw.seed()), 1.0, 1)
+        expect.equal(out, greedy(tokens, weights, config, 5), "the generated sequence")
 
 
-@generate_.check("a text longer than the context: the model reads its last n_ctx tokens")
+@generate_.check(
+    "a text that is or becomes longer than the context: the model reads the last n_ctx tokens, and all are returned"
+)
 def generate_long(answer, draw):
     weights, config = small_model(draw, n_ctx=6)
-    tokens = draw.integers(0, 17, 6, 5)
-    out = answer(tokens, weights, config, 4, generator_of(draw.seed()), 1.0, 1)
-    expect.equal(out, greedy(tokens, weights, config, 4), "the generated sequence")
+    for length in (5, 9):
+        tokens = draw.integers(0, 17, 6, length)
+        out = answer(tokens, weights, config, 4, generator_of(draw.seed()), 1.0, 1)
+        what = f"the sequence generated from {length} tokens with n_ctx = 6"
+        expect.equal(out, greedy(tokens, weights, config, 4), what)
 
 
 @generate_.check("tokens come as often as temperature, then top_k, then top_p make them probable")
@@ -1301,32 +1727,57 @@ def generate_frequencies(answer, draw):
     # At temperature 2 the roots count: 0.141, 0.632, 0.316, 0.224, 0.5, 0.424. The five largest sum to 2.097, and the
     # four largest hold 0.893 of that: the first set to reach 0.8.
     roots = torch.tensor([0.0, 0.4, 0.1, 0.0, 0.25, 0.18]).sqrt()
-    _frequencies(answer, draw, probabilities, roots / roots.sum(), (2.0, 5, 0.8))
+    out = drawn(answer, draw, probabilities, (2.0, 5, 0.8))
+    expect_shares(out, roots / roots.sum(), " with temperature = 2.0, top_k = 5, top_p = 0.8")
 
 
-@generate_.check("and as often as the model's own probabilities, where no filter is given", hidden=True)
+@generate_.check("top_k comes before top_p: of 0.4, 0.3, 0.2, 0.1 with top_k = 2 and top_p = 0.55, one token is left")
+def generate_order(answer, draw):
+    # The two largest are rescaled to 0.571 and 0.429, and the first of them holds 0.55 alone. By top_p first, 0.4 and 0.3 stay.
+    out = drawn(answer, draw, torch.tensor([0.2, 0.4, 0.1, 0.3]), (1.0, 2, 0.55))
+    share = float((out == 1).float().mean())
+    expect.true(share == 1, f"The token with 0.4 makes up {share:.2f} of the new ones; it should be the only one.")
+
+
+@generate_.check(
+    "where no filter is given, none is applied: all tokens come as often as the model says, the rarest too"
+)
 def generate_unfiltered(answer, draw):
+    # Token 0 has 0.3; the other 63 share the rest, some a little more than others.
+    rest = torch.linspace(1.2, 0.8, 63)
+    out = drawn(answer, draw, torch.cat([torch.tensor([0.3]), 0.7 * rest / rest.sum()]), ())
+    groups = torch.bucketize(out, torch.tensor([1, 50, 60]), right=True)
+    shares = torch.stack([torch.tensor(0.3), *(0.7 * part.sum() / rest.sum() for part in rest.split([49, 10, 4]))])
+    expect_shares(groups, shares, "", ["token 0", "tokens 1 to 49", "tokens 50 to 59", "tokens 60 to 63"])
+
+
+@generate_.check("and as often as another model's probabilities", hidden=True)
+def generate_other_model(answer, draw):
     probabilities = draw.normal(6).softmax(-1)
-    _frequencies(answer, draw, probabilities, probabilities, ())
+    expect_shares(drawn(answer, draw, probabilities, ()), probabilities, "")
 
 
-def _frequencies(answer, draw, probabilities, want, settings):
+def drawn(answer, draw, probabilities, settings):
+    """Return the new tokens, three for each of 500 texts, of a model that predicts `probabilities` everywhere."""
     weights, config = constant_model(probabilities, draw)
-    tokens = torch.zeros(700, 1, dtype=torch.long)
+    tokens = torch.zeros(500, 1, dtype=torch.long)
     out = answer(tokens, weights, config, 3, generator_of(draw.seed()), *settings)
-    expect.shape(out, (700, 4), axes="batch pos")
-    share = torch.bincount(out[:, 1:].flatten(), minlength=len(want)) / 2100
+    expect.shape(out, (500, 4), axes="batch pos")
+    return out[:, 1:]
+
+
+def expect_shares(out, want, asked, names=None):
+    share = torch.bincount(out.flatten(), minlength=len(want)) / out.numel()
     # Five standard errors: a right answer is refused about once in 300,000 runs.
-    slack = 5 * (want * (1 - want) / 2100).sqrt() + 1e-6
+    slack = 5 * (want * (1 - want) / out.numel()).sqrt() + 1e-6
     off = (share - want).abs() > slack
     if off.any():
-        token = int(off.nonzero()[0])
-        named = dict(zip(("temperature", "top_k", "top_p"), settings, strict=False))
-        asked = f" with {', '.join(f'{k} = {v}' for k, v in named.items())}" if named else ""
+        at = int(off.nonzero()[0])
+        name = names[at] if names else f"token {at}"
         expect.true(
             False,
-            f"Of 2,100 tokens drawn{asked}, token {token} makes up {float(share[token]):.3f}; it should be near "
-            f"{float(want[token]):.3f}.",
+            f"Of {out.numel():,} tokens drawn{asked}, {name} make{'' if names and at else 's'} up {float(share[at]):.3f}; "
+            f"it should be near {float(want[at]):.3f}.",
         )
 
 
@@ -1334,7 +1785,13 @@ def _frequencies(answer, draw, probabilities, want, settings):
 def generate_seeded(answer, draw):
     weights, config = constant_model(torch.full((8,), 1 / 8), draw)
     tokens, seed = torch.zeros(20, 1, dtype=torch.long), draw.seed()
+    before = torch.get_rng_state()
     first, again, other = (answer(tokens, weights, config, 2, generator_of(s)) for s in (seed, seed, seed + 1))
+    expect.true(
+        torch.equal(before, torch.get_rng_state()),
+        "Your function used or reset torch's own random numbers, which everybody shares. Draw with the generator that "
+        "is given: torch.multinomial(…, generator=generator).",
+    )
     expect.true(
         torch.equal(first, again),
         "Two generators with the same seed gave two different texts. Pass the generator to the function that draws: "
@@ -1343,6 +1800,25 @@ def generate_seeded(answer, draw):
     expect.true(
         not torch.equal(first, other),
         "Generators with different seeds gave the same text. Draw each token with the generator.",
+    )
+
+
+@generate_.check("the generator goes on from draw to draw: each new token is drawn afresh")
+def generate_afresh(answer, draw):
+    weights, config = constant_model(torch.full((8,), 1 / 8), draw)
+    tokens, seed = torch.zeros(100, 1, dtype=torch.long), draw.seed()
+    fresh, used = generator_of(seed), generator_of(seed)
+    torch.rand(1000, generator=used)
+    first, later = (answer(tokens, weights, config, 2, generator) for generator in (fresh, used))
+    repeated = float((first[:, 1] == first[:, 2]).float().mean())
+    expect.true(
+        repeated < 0.5,
+        f"In {repeated:.0%} of the texts the second new token equals the first; by chance that happens in 12 %. "
+        "Does something start the generator anew before each draw?",
+    )
+    expect.true(
+        not torch.equal(first, later),
+        "A generator that has been used before gave the same text as a fresh one with its seed. Do not seed it again: draw with it.",
     )
 
 
@@ -1432,6 +1908,84 @@ def generate_late_temperature(tokens, weights, config, n_new, generator, tempera
     return generate_with(tokens, config, n_new, generator, last_logits(weights, config), distribution)
 
 
+def as_given(generator):
+    return generator
+
+
+def sampled_with(distribution, generator_for=as_given):
+    """Return a generate that draws from distribution(logits, temperature, top_k, top_p)."""
+
+    def answer(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+        for _ in range(n_new):
+            logits = last_logits(weights, config)(tokens[:, -config.n_ctx :])
+            probabilities = distribution(logits, temperature, top_k, top_p)
+            new = torch.multinomial(probabilities, 1, generator=generator_for(generator))
+            tokens = torch.cat([tokens, new], 1)
+        return tokens
+
+    return answer
+
+
+@generate_.wrong(
+    "top_p before top_k",
+    "You applied top_p first and top_k to what was left. The order is temperature, top_k, top_p: after top_k the rest is rescaled, "
+    "and fewer tokens reach p.",
+)
+def generate_p_first(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    def distribution(logits, temperature, top_k, top_p):
+        return filtered(filtered(logits, temperature, None, top_p).log(), 1.0, top_k, None)
+
+    return sampled_with(distribution)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
+
+
+@generate_.wrong(
+    "filters that nobody asked for",
+    "With no settings given, your function still filters. Where top_k or top_p is None it is left out, and the temperature is 1.",
+)
+def generate_defaults(tokens, weights, config, n_new, generator, temperature=0.8, top_k=None, top_p=0.95):
+    return sampled_with(filtered)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
+
+
+@generate_.wrong(
+    "starts the generator anew",
+    "You seed the generator again before each draw, so each draw gets the same random numbers. Whoever calls has seeded it: "
+    "use it as it is.",
+)
+def generate_reseeded(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    answer = sampled_with(filtered, lambda generator: generator.manual_seed(generator.initial_seed()))
+    return answer(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
+
+
+@generate_.wrong(
+    "cuts the text off",
+    "The beginning of the text is gone. The model reads the last n_ctx tokens, but the text itself keeps all of them: "
+    "give the model a slice, and leave tokens as they are.",
+)
+def generate_cropped(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    for _ in range(n_new):
+        tokens = tokens[:, -config.n_ctx :]
+        probabilities = filtered(last_logits(weights, config)(tokens), temperature, top_k, top_p)
+        tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
+    return tokens
+
+
+@generate_.wrong(
+    "the new tokens alone",
+    "You returned the new tokens without the text before them. Return all: (batch, pos + n_new).",
+)
+def generate_only_new(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    out = sampled_with(filtered)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
+    return out[:, tokens.shape[1] :]
+
+
+@generate_.wrong(
+    "ignores top_k",
+    "Tokens outside the top k still come up. Apply top_k_filter when top_k is given.",
+)
+def generate_no_top_k(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+    return sampled_with(filtered)(tokens, weights, config, n_new, generator, temperature, None, top_p)
+
+
 @generate_.wrong(
     "ignores top_p",
     "Tokens outside the top-p set still come up. Apply top_p_filter when top_p is given.",
@@ -1450,7 +2004,7 @@ def generate_no_top_p(tokens, weights, config, n_new, generator, temperature=1.0
 @generate_.variation("draws by the running total of the probabilities")
 def generate_inverse(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
     for _ in range(n_new):
-        logits = torch_transformer(tokens[:, -config.n_ctx :], weights, config)[:, -1]
+        logits = last_logits(weights, config)(tokens[:, -config.n_ctx :])
         total = filtered(logits, temperature, top_k, top_p).cumsum(-1)
         place = torch.rand(len(tokens), 1, generator=generator) * total[:, -1:]
         tokens = torch.cat([tokens, torch.searchsorted(total, place, right=True)], 1)

@@ -25,6 +25,9 @@
 #   tokens          (batch, pos)
 # ```
 #
+# A *block* is two layers, an attention layer and an MLP. `code-2l` has two blocks; `n_layers` and `layer` count blocks, in
+# TransformerLens and here.
+#
 # Every function takes its weights as arguments, under the names and shapes that TransformerLens uses: `W_Q` is
 # `[n_heads, d_model, d_head]`, and so on. The batch always comes first.
 #
@@ -33,12 +36,13 @@
 # | `batch` | texts at once | as many as you like |
 # | `pos` | tokens in a text | up to `n_ctx` = 256 |
 # | `d_model` | numbers in the residual stream, at each position | 192 |
-# | `n_heads`, `d_head` | heads in a layer, numbers in a query, key or value | 6, 32 |
+# | `n_heads`, `d_head` | heads in an attention layer, numbers in a query, key or value | 6, 32 |
 # | `d_mlp` | neurons in an MLP | 768 |
 # | `d_vocab` | different tokens | 1,024 |
 
 # %% [markdown]
-# The first cell loads the weights as a dictionary of tensors, and one piece of Python to look at.
+# The first cell loads the weights as a dictionary of tensors, one piece of Python to look at, and files that the model was not
+# trained on. After a restart, run this cell and your earlier answers again; each picture makes the rest of what it needs.
 
 # %%
 import torch
@@ -55,12 +59,20 @@ tokens = tokenizer.encode(code)[None]  # (batch = 1, pos)
 words = tokenizer.str_tokens(tokens[0])
 labels = plots.token_labels(words)
 
+# The attention layer of block 0, by short names: attn_0["W_Q"]. And the two LayerNorms of block 0, each as [w, b].
+attn_0 = {f"{kind}_{x}": weights[f"blocks.0.attn.{kind}_{x}"] for x in "QKVO" for kind in "Wb"}
+ln1_0, ln2_0 = ([weights[f"blocks.0.{ln}.{x}"] for x in "wb"] for ln in ["ln1", "ln2"])
+
+# The first 256 tokens of each bundled file that is long enough, none of which the model was trained on: (file, pos).
+files = [tokenizer.encode(text)[: config.n_ctx] for _, text in tasks.sample()]
+held_out = torch.stack([file for file in files if len(file) == config.n_ctx])
+
 # %% [raw] card="layernorm"
 # title = "LayerNorm"
-# purpose = "Every layer reads the stream through a LayerNorm. It is the one step outside the MLP and the softmax that is not linear, so know it exactly."
+# purpose = "Every layer reads the stream through a LayerNorm. It divides by a number that depends on the input, so it is not linear, and later lessons have to reckon with it: know it exactly."
 # difficulty = 2
 # importance = 5
-# minutes = 10
+# minutes = 12
 # points = 2
 # uses = []
 # nudge = "Which axis holds the d_model numbers of one position? Along that axis, what are the mean and the variance?"
@@ -82,7 +94,10 @@ labels = plots.token_labels(words)
 #
 # $w$ and $b$ are learned, one number for each dimension. $\epsilon$ is tiny; it avoids a division by zero.
 #
-# Write it with mean, square and root, without `F.layer_norm`.
+# torch has it ready-made (`F.layer_norm`). Write it out here, with mean, square and root: later lessons take this step apart.
+#
+# The axes have to line up. `residual.mean(dim=-1)` is `(batch, pos)`; with `keepdim=True` it is `(batch, pos, 1)`, and torch
+# stretches an axis of size 1 to whatever it meets (*broadcasting*). So `(batch, pos, d_model)` minus `(batch, pos, 1)` works.
 
 
 # %% answer="layernorm"
@@ -104,18 +119,17 @@ def layernorm(residual: torch.Tensor, w: torch.Tensor, b: torch.Tensor, eps: flo
 # %%
 embedded = weights["embed.W_E"][tokens] + weights["pos_embed.W_pos"][: tokens.shape[1]]
 ones, zeros = torch.ones(config.d_model), torch.zeros(config.d_model)
-real_w, real_b = weights["blocks.0.ln1.w"], weights["blocks.0.ln1.b"]
 plots.lines(
     {
         "before": embedded.norm(dim=-1)[0],
         "after, w = 1, b = 0": layernorm(embedded, ones, zeros, config.eps).norm(dim=-1)[0],
-        "after, the model's w, b": layernorm(embedded, real_w, real_b, config.eps).norm(dim=-1)[0],
+        "after, the model's w, b": layernorm(embedded, *ln1_0, config.eps).norm(dim=-1)[0],
     },
     x=labels,
     title="Length of the vector at each position",
     xlabel="position and token",
     ylabel="length",
-    alt="Before LayerNorm the lengths differ from token to token; after it, with w = 1 and b = 0, they are all nearly √192 = 13.9.",
+    alt="Three lines over the positions: the length of the vector before LayerNorm, after it with w = 1 and b = 0, and after it with the model's w and b.",
 )
 
 # %% [raw] card="embed"
@@ -123,17 +137,17 @@ plots.lines(
 # purpose = "The stream starts here: one row of W_E for what the token is, one row of W_pos for where it stands."
 # difficulty = 1
 # importance = 4
-# minutes = 5
+# minutes = 6
 # points = 1
 # uses = []
 # nudge = "W_E has one row for each token of the vocabulary. How do you pick the rows of several tokens at once?"
-# idea = "Index W_E with the tensor of tokens, take the first rows of W_pos, and add."
+# idea = "Two lookups and an addition. One table is asked by what the token is, the other by where it stands."
 # outline = """
 # 1. Index W_E with the whole tensor of tokens: a row for each, shape (batch, pos, d_model).
 # 2. Positions count from 0: take the first `pos` rows of W_pos, shape (pos, d_model).
 # 3. Add. Broadcasting gives every text of the batch the same positions.
 # """
-# look = "In the picture below, positions close to each other tend to have similar vectors. Nobody built that in: it was learned."
+# look = "In the picture below, how similar are neighbouring positions? Then look farther from the diagonal for stripes: places that are more alike than nearer ones. Nobody built any of it in."
 
 # %% [markdown]
 # A token is a number, say 317. The model keeps a table `W_E` with a row of 192 numbers for each of the 1,024 tokens, and a
@@ -179,7 +193,7 @@ plots.heatmap(
 # purpose = "Query times key is how a head decides where to look. Lesson 05 reads this product straight off the weights."
 # difficulty = 3
 # importance = 5
-# minutes = 10
+# minutes = 20
 # points = 2
 # uses = []
 # nudge = "For one head, queries have shape (batch, pos, d_head), and so have the keys. Which axis disappears when you compare them?"
@@ -203,6 +217,16 @@ plots.heatmap(
 # By hand, with `d_head` = 2: query (2, 2) and key (3, 1) give (2·3 + 2·1) / √2 = 5.66.
 #
 # Work on all heads at once. The result has a row for each query and a column for each key. No mask yet.
+#
+# A worked line of `einsum` with a stack of matrices: `x` is `(batch, pos, m)`, and `M` holds one matrix for each colour,
+# `(colour, m, n)`. Then
+#
+# ```
+#   torch.einsum("bpm,cmn->bpcn", x, M)        (batch, pos, colour, n)
+# ```
+#
+# multiplies the vector at every position by every colour's matrix: `m` is missing on the right, so it is summed. If you would
+# rather write a loop over the heads, with `@`, and `torch.stack` at the end, that is right too.
 
 
 # %% answer="attention_scores"
@@ -222,21 +246,17 @@ def attention_scores(
 
 
 # %% [markdown]
-# Look: the raw scores of head 0 in layer 0. They may be negative, and they say nothing yet about which keys a query may see.
+# Look: the raw scores of head 0 in block 0. They may be negative, and they say nothing yet about which keys a query may see.
 
 # %%
-ln1 = [weights["blocks.0.ln1.w"], weights["blocks.0.ln1.b"]]
-attn = {name: weights[f"blocks.0.attn.{name}"] for name in ["W_Q", "b_Q", "W_K", "b_K"]}
-attn |= {name: weights[f"blocks.0.attn.{name}"] for name in ["W_V", "b_V", "W_O", "b_O"]}
-
 residual_0 = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
-normed_0 = layernorm(residual_0, *ln1, config.eps)
-scores_0 = attention_scores(normed_0, attn["W_Q"], attn["b_Q"], attn["W_K"], attn["b_K"])
+normed_0 = layernorm(residual_0, *ln1_0, config.eps)
+scores_0 = attention_scores(normed_0, attn_0["W_Q"], attn_0["b_Q"], attn_0["W_K"], attn_0["b_K"])
 plots.heatmap(
     scores_0[0, 0],
     x=labels,
     y=labels,
-    title="Scores of head 0, layer 0, before mask and softmax",
+    title="Scores of head 0, block 0, before mask and softmax",
     xlabel="key",
     ylabel="query",
     alt="A row for each query, a column for each key; red is a high score, blue a low one.",
@@ -249,7 +269,7 @@ plots.heatmap(
 # purpose = "The pattern is what people look at first in a transformer. Every row is one position's choice of where to look."
 # difficulty = 2
 # importance = 5
-# minutes = 8
+# minutes = 12
 # points = 2
 # uses = []
 # nudge = "What has to be true of a score so that its exponential is exactly 0?"
@@ -273,7 +293,8 @@ plots.heatmap(
 # ```
 #
 # Hide the later keys, then turn each row into a distribution with a softmax. Any `torch` function may help you
-# (lesson 00 took the softmax and the mask apart).
+# (lesson 00 took the softmax and the mask apart). The check also tries scores of thousands: `exp` of those is infinite or 0, so
+# subtract each row's maximum first, or use `torch.softmax`, which does.
 
 
 # %% answer="attention_pattern"
@@ -291,14 +312,17 @@ def attention_pattern(scores: torch.Tensor) -> torch.Tensor:
 
 
 # %% [markdown]
-# Look: the six heads of layer 0, on real weights, through your own code.
+# Look: the six heads of block 0, on real weights, through your own code.
 
 # %%
+residual_0 = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
+normed_0 = layernorm(residual_0, *ln1_0, config.eps)
+scores_0 = attention_scores(normed_0, attn_0["W_Q"], attn_0["b_Q"], attn_0["W_K"], attn_0["b_K"])
 pattern_0 = attention_pattern(scores_0)
 plots.attention(
     pattern_0[0],
     words,
-    title="Attention patterns of layer 0",
+    title="Attention patterns of block 0",
     alt="Six heads. Each row is a query, each column a key; bright means much attention. Above the diagonal all is dark.",
 )
 
@@ -307,7 +331,7 @@ plots.attention(
 # purpose = "The pattern says from where; values and W_O say what. Heads add up independently: most of this course rests on that."
 # difficulty = 3
 # importance = 5
-# minutes = 10
+# minutes = 18
 # points = 2
 # uses = []
 # nudge = "Each head makes a value for every key position. What does the pattern do with a query's row of values?"
@@ -357,20 +381,26 @@ def attention_output(
 
 
 # %%
+residual_0 = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
+normed_0 = layernorm(residual_0, *ln1_0, config.eps)
+scores_0 = attention_scores(normed_0, attn_0["W_Q"], attn_0["b_Q"], attn_0["W_K"], attn_0["b_K"])
+pattern_0 = attention_pattern(scores_0)
+
+
 def one_head(h):
-    W_V, b_V, W_O = (attn[name][h : h + 1] for name in ["W_V", "b_V", "W_O"])
-    return attention_output(normed_0, pattern_0[:, h : h + 1], W_V, b_V, W_O, 0 * attn["b_O"])
+    W_V, b_V, W_O = (attn_0[name][h : h + 1] for name in ["W_V", "b_V", "W_O"])
+    return attention_output(normed_0, pattern_0[:, h : h + 1], W_V, b_V, W_O, 0 * attn_0["b_O"])
 
 
 each_head = torch.stack([one_head(h)[0] for h in range(config.n_heads)])  # (head, pos, d_model)
-together = attention_output(normed_0, pattern_0, attn["W_V"], attn["b_V"], attn["W_O"], attn["b_O"])[0]
-difference = (each_head.sum(0) + attn["b_O"] - together).abs().max()
+together = attention_output(normed_0, pattern_0, attn_0["W_V"], attn_0["b_V"], attn_0["W_O"], attn_0["b_O"])[0]
+difference = (each_head.sum(0) + attn_0["b_O"] - together).abs().max()
 print(f"the sum of the heads, plus b_O, differs from the whole layer by at most {difference:.7f}")
 plots.heatmap(
     each_head.norm(dim=-1),
     x=labels,
     y=[f"head {h}" for h in range(config.n_heads)],
-    title="How much each head of layer 0 adds",
+    title="How much each head of block 0 adds",
     xlabel="position and token",
     ylabel="head",
     alt="The length of the vector that each head adds to the stream, at each position.",
@@ -382,7 +412,7 @@ plots.heatmap(
 # purpose = "More than half of the model's numbers are here. Attention moves information; the MLP works on it, each position alone."
 # difficulty = 2
 # importance = 4
-# minutes = 8
+# minutes = 10
 # points = 1
 # uses = []
 # nudge = "Two matrices and a curve between them. What shape is the stream between the two?"
@@ -392,7 +422,7 @@ plots.heatmap(
 # 2. gelu_new, number by number: write the formula, or use F.gelu with approximate="tanh".
 # 3. Multiply by W_out, add b_out. Shape (batch, pos, d_model).
 # """
-# look = "Most neurons are below zero at most positions: a neuron is quiet until its input fits."
+# look = "In the second picture, compare the bars with one half. Below zero a neuron is nearly quiet: it waits until its input fits."
 
 # %% [markdown]
 # The MLP reads one position and writes to the same one. It has 768 *neurons*. Each takes a weighted sum of the normalised
@@ -426,11 +456,11 @@ def mlp(
 # above zero at each position.
 
 # %%
-x = torch.linspace(-4, 4, 161).reshape(1, -1, 1)
+curve_in = torch.linspace(-4, 4, 161).reshape(1, -1, 1)  # 161 positions, d_model = 1
 one, zero = torch.ones(1, 1), torch.zeros(1)
 plots.lines(
-    {"gelu_new, through your mlp": mlp(x, one, zero, one, zero).flatten(), "ReLU": x.relu().flatten()},
-    x=x.flatten().tolist(),
+    {"gelu_new, through your mlp": mlp(curve_in, one, zero, one, zero).flatten(), "ReLU": curve_in.relu().flatten()},
+    x=curve_in.flatten().tolist(),
     title="The curve between the two matrices",
     xlabel="input of the neuron",
     ylabel="output",
@@ -438,13 +468,18 @@ plots.lines(
 )
 
 # %%
-middle = residual_0 + together
-into_mlp = layernorm(middle, weights["blocks.0.ln2.w"], weights["blocks.0.ln2.b"], config.eps)
+residual_0 = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
+normed_0 = layernorm(residual_0, *ln1_0, config.eps)
+scores_0 = attention_scores(normed_0, attn_0["W_Q"], attn_0["b_Q"], attn_0["W_K"], attn_0["b_K"])
+pattern_0 = attention_pattern(scores_0)
+W_V, b_V, W_O, b_O = (attn_0[name] for name in ["W_V", "b_V", "W_O", "b_O"])
+middle_0 = residual_0 + attention_output(normed_0, pattern_0, W_V, b_V, W_O, b_O)
+into_mlp = layernorm(middle_0, *ln2_0, config.eps)
 firing = into_mlp @ weights["blocks.0.mlp.W_in"] + weights["blocks.0.mlp.b_in"] > 0
 plots.bars(
     firing.float().mean(-1)[0],
     labels,
-    title="Share of layer 0's neurons above zero",
+    title="Share of block 0's neurons above zero",
     xlabel="position and token",
     ylabel="share of 768",
     alt="One bar for each position: the share of the neurons whose input is above zero there.",
@@ -455,7 +490,7 @@ plots.bars(
 # purpose = "Two additions, and the residual stream is born. Every layer adds; no layer replaces."
 # difficulty = 3
 # importance = 5
-# minutes = 10
+# minutes = 12
 # points = 2
 # uses = ["layernorm", "attention_scores", "attention_pattern", "attention_output", "mlp"]
 # nudge = "Attention reads a normalised copy of the stream. To what is its output added: to the copy, or to the stream?"
@@ -477,8 +512,8 @@ plots.bars(
 # The stream runs straight through. Each layer reads a *normalised copy* and *adds* its result to the stream itself. This is
 # called pre-norm. The paper of 2017 normalised the stream after each addition; GPT-2 and nearly all models since do it this way.
 #
-# The weights come as one dictionary for the whole model. `part("attn.W_Q")` picks this layer's: it stands for
-# `weights["blocks.0.attn.W_Q"]` when `layer` is 0. There are `ln1.w`, `ln1.b`, `attn.W_Q`, `attn.b_Q` (and so for `K`, `V`, `O`),
+# The weights come as one dictionary for the whole model. `part("attn.W_Q")` picks this block's: it stands for
+# `weights["blocks.0.attn.W_Q"]` when `layer` is 0 (`layer` is the block's number). There are `ln1.w`, `ln1.b`, `attn.W_Q`, `attn.b_Q` (and so for `K`, `V`, `O`),
 # `ln2.w`, `ln2.b`, `mlp.W_in`, `mlp.b_in`, `mlp.W_out`, `mlp.b_out`.
 
 
@@ -509,6 +544,7 @@ def transformer_block(residual: torch.Tensor, weights: dict, layer: int, eps: fl
 # Look: the length of the stream at each position, as it passes through the two blocks.
 
 # %%
+residual_0 = embed(tokens, weights["embed.W_E"], weights["pos_embed.W_pos"])
 after_0 = transformer_block(residual_0, weights, 0, config.eps)
 after_1 = transformer_block(after_0, weights, 1, config.eps)
 plots.lines(
@@ -536,7 +572,7 @@ plots.lines(
 # idea = "embed, then every block in turn, then a last LayerNorm, then W_U."
 # outline = """
 # 1. Start the residual with embed.
-# 2. Send it through transformer_block once for each layer, 0 to config.n_layers - 1, and go on with what comes back.
+# 2. Send it through transformer_block once for each block, 0 to config.n_layers - 1, and go on with what comes back.
 # 3. Normalise with ln_final.w and ln_final.b.
 # 4. Multiply by unembed.W_U: (d_model, d_vocab). No softmax.
 # """
@@ -546,8 +582,8 @@ plots.lines(
 # Put the parts together. The names are `embed.W_E`, `pos_embed.W_pos`, the blocks, `ln_final.w`, `ln_final.b` and `unembed.W_U`.
 # `config.n_layers` says how many blocks there are, `config.eps` is LayerNorm's ε.
 #
-# The check runs your function twice. First with small random weights, against a model made of torch's own layers
-# (`nn.TransformerEncoderLayer`). Then with the weights of `code-2l` on Python that it was not trained on, against
+# The check runs your function twice. First on a small model of three blocks with random weights and another ε, against a model
+# made of torch's own layers (`nn.TransformerEncoderLayer`). Then with the weights of `code-2l` on Python that it was not trained on, against
 # TransformerLens: every logit has to agree to 0.0001. TransformerLens takes a few seconds to import, once.
 
 
@@ -583,8 +619,8 @@ print(f"largest difference in {logits.numel():,} logits: {difference:.1e}")
 
 # %%
 prefix = "    def __init__(self, name, value):\n        self."
-next_logits = transformer(tokenizer.encode(prefix)[None], weights, config)[0, -1]
-best = next_logits.softmax(-1).topk(10)
+next_logits = transformer(tokenizer.encode(prefix)[None], weights, config)[:, -1]  # (batch = 1, d_vocab)
+best = next_logits[0].softmax(-1).topk(10)
 plots.bars(
     best.values,
     plots.token_labels(tokenizer.str_tokens(best.indices)),
@@ -596,15 +632,14 @@ plots.bars(
 
 # %% [markdown]
 # One number for how good it is: the *loss*, the mean of $-\log p(\text{the token that came})$, in nats. A model that knows nothing
-# about 1,024 tokens loses $\log 1024 = 6.93$. The model card gives the loss on the whole held-out test split; you compute it on
-# the first 255 tokens of each bundled test file that is long enough.
+# about 1,024 tokens loses $\log 1024 = 6.93$. Files that the model was not trained on are *held out*. The model card gives the
+# loss on all of them, the test split; you compute it on the files of the setup cell, 255 predictions each.
 
 # %%
-files = [tokenizer.encode(text)[: config.n_ctx] for _, text in tasks.sample()]
-batch = torch.stack([file for file in files if len(file) == config.n_ctx])
-batch_logits = transformer(batch, weights, config)
-losses = F.cross_entropy(batch_logits[:, :-1].mT, batch[:, 1:], reduction="none")  # (file, pos)
-print(f"your model on {len(batch)} held-out files:      {losses.mean():.2f} nats a token")
+losses = F.cross_entropy(
+    transformer(held_out, weights, config)[:, :-1].mT, held_out[:, 1:], reduction="none"
+)  # (file, pos)
+print(f"your model on {len(held_out)} held-out files:      {losses.mean():.2f} nats a token")
 print(f"single files:                       {losses.mean(1).min():.2f} to {losses.mean(1).max():.2f}")
 card = models.card("code-2l")
 print(f"the card, on the whole test split:  {card['loss']['test']['nats_per_token']:.2f}")
@@ -636,6 +671,9 @@ print(f"the card, on the whole test split:  {card['loss']['test']['nats_per_toke
 #
 # At $T = 1$ these are the model's own probabilities. Colder ($T < 1$) sharpens them: at $T = \frac12$ every probability is squared,
 # and then all are rescaled to sum to 1. Hotter ($T > 1$) flattens them.
+#
+# The check goes from $T$ = 0.05 to 10, and to logits of hundreds. As in exercise 4, `exp` of those is infinite unless each row's
+# maximum is subtracted first; `torch.softmax` does it.
 
 
 # %% answer="with_temperature"
@@ -650,13 +688,16 @@ def with_temperature(logits: torch.Tensor, temperature: float) -> torch.Tensor:
 
 
 # %%
+prefix = "    def __init__(self, name, value):\n        self."
+next_logits = transformer(tokenizer.encode(prefix)[None], weights, config)[:, -1]  # (batch = 1, d_vocab)
+favourites = next_logits[0].topk(10).indices
 plots.lines(
-    {f"T = {t}": with_temperature(next_logits[None], t)[0, best.indices] for t in [0.5, 1.0, 2.0]},
-    x=plots.token_labels(tokenizer.str_tokens(best.indices)),
+    {f"T = {t}": with_temperature(next_logits, t)[0, favourites] for t in [0.5, 1.0, 2.0]},
+    x=plots.token_labels(tokenizer.str_tokens(favourites)),
     title="The next token at three temperatures",
     xlabel="rank and token",
     ylabel="probability",
-    alt="The ten most probable tokens: at temperature 0.5 the favourite gains, at temperature 2 the others catch up.",
+    alt="Three lines, one for each temperature: the probabilities of the ten tokens that are most probable at temperature 1.",
 )
 
 # %% [raw] card="top_k_filter"
@@ -664,7 +705,7 @@ plots.lines(
 # purpose = "A thousand improbable tokens together are not improbable. Top-k cuts off the tail."
 # difficulty = 2
 # importance = 3
-# minutes = 6
+# minutes = 10
 # points = 1
 # uses = []
 # nudge = "How large is the k-th largest number of a row? What about all the numbers below it?"
@@ -681,6 +722,9 @@ plots.lines(
 # Each probability stays in its place: entry 5 is token 5.
 #
 # Example with `k` = 2: `[0.1, 0.5, 0.15, 0.25]` becomes `[0, 0.667, 0, 0.333]`.
+#
+# Where tokens tie for the k-th place, keep as many of them as make k, or all that tie: both are right. Fewer than k is not. All
+# others get exactly 0: what is left at 0.0000001 is drawn sooner or later.
 
 
 # %% answer="top_k_filter"
@@ -701,10 +745,10 @@ def top_k_filter(probabilities: torch.Tensor, k: int) -> torch.Tensor:
 # Look: how often is the token that really came among the model's `k` favourites, on the held-out files?
 
 # %%
-real_next = batch[:, 1:].flatten()
-probabilities = batch_logits[:, :-1].flatten(0, 1).softmax(-1)
+real_next = held_out[:, 1:].flatten()
+guesses = transformer(held_out, weights, config)[:, :-1].flatten(0, 1).softmax(-1)  # (file × pos, d_vocab)
 ks = [1, 2, 5, 10, 20, 50, 100]
-found = [(top_k_filter(probabilities, k).gather(1, real_next[:, None]) > 0).float().mean() for k in ks]
+found = [(top_k_filter(guesses, k).gather(1, real_next[:, None]) > 0).float().mean() for k in ks]
 plots.bars(
     torch.stack(found),
     [f"k = {k}" for k in ks],
@@ -718,7 +762,7 @@ plots.bars(
 # purpose = "Keep as many tokens as the model's uncertainty asks for: one where it is sure, many where it is not."
 # difficulty = 4
 # importance = 3
-# minutes = 10
+# minutes = 18
 # points = 2
 # uses = []
 # nudge = "Walk down from the most probable token. When do you stop, and does the token at which you stop belong to the set?"
@@ -730,7 +774,7 @@ plots.bars(
 # 4. Put the kept numbers back in their places (zeros_like, then scatter along the last axis with the indices).
 # 5. Rescale each row.
 # """
-# look = "Below: at some positions one token is enough, at others it takes dozens. A fixed k cannot do that."
+# look = "Below: where is one token enough, and where does it take many? A fixed k cannot adapt like that."
 
 # %% [markdown]
 # Go down from the most probable token and add up. Stop as soon as you hold at least `p`. The token that takes you there is
@@ -743,14 +787,24 @@ plots.bars(
 #                            └ p = 0.7: keep 0.50 and 0.25
 # ```
 #
-# This is also called nucleus sampling ([[paper:holtzman2020]]). The row that you get is not sorted: mind the places.
+# This is also called nucleus sampling ([[paper:holtzman2020]]). Where tokens tie, it does not matter which of them you keep, and
+# keeping all that tie is right as well. With `p` = 1 every token stays.
+#
+# The row that you get is not sorted, so each number has to go back to its place. `values, places = row.sort(descending=True)`
+# tells where each value came from. The way back is `scatter`: number `i` of `values` is written to place `places[i]`.
+#
+# ```
+#   row                                             [0.1, 0.5, 0.4]
+#   values, places                                  [0.5, 0.4, 0.1],  [1, 2, 0]
+#   torch.zeros(3).scatter(-1, places, values)      [0.1, 0.5, 0.4]
+# ```
 
 
 # %% answer="top_p_filter"
 def top_p_filter(probabilities: torch.Tensor, p: float) -> torch.Tensor:
     """Return the distribution of the smallest set of most probable tokens that holds at least p.
 
-    probabilities: (batch, d_vocab), each row sums to 1. p: between 0 and 1.
+    probabilities: (batch, d_vocab), each row sums to 1. p: above 0, at most 1.
     Returns: the same shape, each row sums to 1.
     """
     ### BEGIN SOLUTION
@@ -763,7 +817,7 @@ def top_p_filter(probabilities: torch.Tensor, p: float) -> torch.Tensor:
 
 
 # %%
-sizes = (top_p_filter(logits[0].softmax(-1), 0.9) > 0).sum(-1)
+sizes = (top_p_filter(transformer(tokens, weights, config)[0].softmax(-1), 0.9) > 0).sum(-1)
 plots.bars(
     sizes,
     [f"after {label}" for label in labels],
@@ -778,7 +832,7 @@ plots.bars(
 # purpose = "The loop that turns a next-token predictor into a writer. It is the loop behind every chatbot."
 # difficulty = 3
 # importance = 4
-# minutes = 12
+# minutes = 18
 # points = 2
 # uses = ["transformer", "with_temperature", "top_k_filter", "top_p_filter"]
 # nudge = "The model gives logits at every position. Which of them speak about a token that is not there yet?"
@@ -800,8 +854,11 @@ plots.bars(
 #     └──────── put it at the end ←──────── draw one token ←────────────────┘
 # ```
 #
-# Two things to mind. The model has no positions beyond `config.n_ctx`: give it the *last* `n_ctx` tokens. And draw with the
-# `generator` that you are given, so that the same seed writes the same text.
+# To draw, use `torch.multinomial`: given rows of probabilities and how many draws to make from each, it returns the numbers of the
+# drawn tokens, `(batch, draws)`. Pass it the `generator` that you are given, so that the same seed writes the same text. Use the
+# generator as it is: seeding it again would repeat the same draws.
+#
+# The model has no positions beyond `config.n_ctx`: give *it* the last `n_ctx` tokens. What you return is still the whole text.
 
 
 # %% answer="generate"
@@ -817,7 +874,7 @@ def generate(
 ) -> torch.Tensor:
     """Return the tokens followed by n_new tokens drawn from the model, one after the other.
 
-    tokens: (batch, pos). The filters apply in the order temperature, top_k, top_p; None leaves one out.
+    tokens: (batch, pos). n_new: 0 or more. The order is temperature, top_k, top_p; None leaves a filter out.
     Returns: (batch, pos + n_new).
     """
     ### BEGIN SOLUTION

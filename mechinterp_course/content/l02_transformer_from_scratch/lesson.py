@@ -4,8 +4,9 @@
 # You have used language models. This lesson opens a small one and follows one line of Python through it, from text to the
 # model's guesses about what comes next. In the lab you write every part yourself, and your version gives the same numbers.
 #
-# The model is `code-2l`: two layers, trained on the source of Python's standard library. It ships with the course. What you see
-# below is computed on your machine, on files that the model was not trained on.
+# The model is `code-2l`: two blocks, each an attention layer and an MLP, trained on the source of Python's standard library. It
+# ships with the course. What you see below is computed on your machine, on *held-out* files: files that the model was not trained
+# on.
 
 # %%
 import re
@@ -16,7 +17,8 @@ import torch.nn.functional as F
 from mechinterp_course import predict, quiz, reveal
 from mechinterp_course.interp import models, plots, tasks
 
-model = models.load("code-2l")  # in TransformerLens; the import takes a few seconds, once
+# TransformerLens is a library that opens models up. Its import takes a few seconds, once.
+model = models.load("code-2l")
 weights = models.weights("code-2l")  # the same numbers as a dictionary: name -> tensor
 config = models.config("code-2l")
 tokenizer = models.tokenizer("code-2l")
@@ -29,11 +31,15 @@ tokenizer = models.tokenizer("code-2l")
 # ```
 #                         ┌→ attention ┐     ┌→ MLP ┐
 #   text → tokens → vectors ──────────(+)──────────(+)── … → LayerNorm → logits
-#                         the residual stream            (layer 1: the same again)
+#                         └───────── block 0 ─────────┘   (block 1: the same again)
 # ```
 #
 # The line in the middle is the [[term:residual stream]]: one vector for each position. Layers read from it and add to it. There
-# are two kinds. *Attention* carries information from one position to another. An [[term:MLP]] works on each position alone.
+# are two kinds. *Attention* carries information from one position to another. An [[term:MLP]] works on each position alone. One of
+# each makes a *block*, and the model has two. (TransformerLens counts blocks when it says `layer`, and so does our code.)
+#
+# Whatever reads the stream first brings it to one size, by a [[term:LayerNorm]]. At the end come the [[term:logits]], one score for
+# every token that could be next. Both have a place of their own below.
 #
 # All of it is tensors of learned numbers. How are they shared out among the parts?
 
@@ -57,13 +63,15 @@ parts = {
 }
 sizes = [sum(w.numel() for name, w in weights.items() if re.search(part, name)) for part in parts.values()]
 tied = torch.equal(weights["unembed.W_U"], weights["embed.W_E"].T)
-print(f"together {sum(sizes):,} numbers (the last matrix, W_U, is W_E again, transposed: {tied})")
+print(
+    f"together {sum(sizes):,} numbers (the last matrix, W_U, is W_E again, transposed, and not counted twice: {tied})"
+)
 plots.bars(
     sizes,
     list(parts),
     title="Where the numbers are",
     ylabel="learned numbers",
-    alt="One bar for each kind of part. The two MLPs together hold more than half of all learned numbers.",
+    alt="One bar for each kind of part: how many learned numbers it holds.",
 )
 
 # %%
@@ -79,7 +87,7 @@ reveal("transformer-parameters")
 # of spaces is a token of its own. The first token of every text is BOS, "beginning of sequence".
 
 # %%
-code = "def area(width, height):\n    return width * height\n"
+code = "def add(name, value):\n    return name + value\n"
 tokens = tokenizer.encode(code)[None]  # (batch = 1, pos)
 words = tokenizer.str_tokens(tokens[0])
 labels = plots.token_labels(words)  # "4 (" : unique, and white space can be seen
@@ -92,15 +100,20 @@ print(" | ".join(labels))
 #
 # ### Tokens become vectors
 #
-# Each token has a row in a table, `W_E`: 192 numbers, a direction in a space of 192 dimensions. This is the [[term:embedding]]. At the
-# start of training the rows are random. Whatever order there is now was learned, because it helped to predict.
+# Each token has a row in a table, `W_E`: 192 numbers, an arrow in a space of 192 dimensions, with a direction and a length. This is
+# the [[term:embedding]]. The number 192 is called `d_model`. At the start of training the rows are random. Whatever order there is
+# now was learned, because it helped to predict.
 #
-# Below, two tokens are red where their vectors point the same way (cosine 1), white where they are unrelated, blue where opposite.
+# Below, the *cosine* compares directions alone: it is 1 (red) where two arrows point the same way and 0 (white) where they are at
+# right angles. It would be −1 (blue) where they point opposite ways. Is any pair here?
+#
+# A word is often two tokens, with and without the space before it: `None` mostly follows a space, so we take the token `" None"`.
 
 # %%
 chosen = ["def", "class", "import", "from", "if", "for", "return", "self", " None", " True", " False"]
 chosen += ["0", "1", "2", "(", "[", ")", "]"]
-chosen = [word for word in chosen if len(tokenizer.ids(word)) == 1]  # single tokens only
+print("left out, more than one token:", [word for word in chosen if len(tokenizer.ids(word)) > 1])
+chosen = [word for word in chosen if len(tokenizer.ids(word)) == 1]
 rows = F.normalize(weights["embed.W_E"][[tokenizer.ids(word)[0] for word in chosen]], dim=-1)
 names = [plots.visible(word) for word in chosen]
 plots.heatmap(
@@ -110,7 +123,7 @@ plots.heatmap(
     title="Which tokens have similar vectors?",
     xlabel="token",
     ylabel="token",
-    alt="The cosine similarity of every pair of eighteen token vectors; 1 on the diagonal.",
+    alt="The cosine similarity of every pair of the chosen tokens' vectors; 1 on the diagonal.",
     zmid=0,
     zlabel="cosine",
 )
@@ -130,28 +143,30 @@ print("tokens", tuple(tokens.shape), "→ stream", tuple(stream.shape), "= (batc
 #
 # ### Attention: where each position looks
 #
-# So far `(` knows nothing of the `area` before it. Attention changes that. Each layer has six *heads*. In a head, every position
+# So far `(` knows nothing of the `add` before it. Attention changes that. Each attention layer has six *heads*. In a head, every position
 # (the *query*) hands out attention to itself and the positions before it (the *keys*), 1 in total, and takes over a mixture of
 # what it finds there. Positions that come later are hidden: otherwise the model could read the token that it has to predict.
 
 # %% [raw] predict="transformer-first-row"
-# question = "Position 0 holds BOS. Where do the six heads of layer 0 look from there?"
-# choices = ["entirely at position 0 itself", "evenly at all positions", "it depends on the head"]
-# answer = 0
+# question = "Position 0 holds BOS. Where do the six heads of block 0 look from there?"
+# choices = ["evenly at all positions", "it depends on the head", "entirely at position 0 itself"]
+# answer = 2
 # why = [
-#   "Right. Position 0 sees only itself, and its attention has to sum to 1.",
 #   "Attention may well be even, but only over the positions that it can see. From position 0 that is one.",
 #   "True of every other position. But position 0 has no choice: it sees only itself.",
+#   "Right. Position 0 sees only itself, and its attention has to sum to 1.",
 # ]
 
 # %%
 with torch.no_grad():
     logits, cache = model.run_with_cache(tokens)  # the logits, and every activation on the way (lesson 03)
 plots.attention(
-    cache["blocks.0.attn.hook_pattern"][0],
+    cache["blocks.0.attn.hook_pattern"][
+        0
+    ],  # TransformerLens names each activation by the place, hook_..., where it can be read
     words,
-    title="Layer 0: where each position looks",
-    alt="Six heads. Each row is a query and sums to 1; row 0 looks at itself; above the diagonal all is 0.",
+    title="Block 0: where each position looks",
+    alt="Six heads. Each row is a query and sums to 1; above the diagonal all is 0.",
 )
 
 # %%
@@ -169,6 +184,7 @@ with torch.no_grad():
 heads, shares = [], []
 for layer in range(config.n_layers):
     pattern = batch_cache[f"blocks.{layer}.attn.hook_pattern"][:, :, 8:]  # queries from 8 on
+    # Row 0 is now query 8. Its own key is column 8, and the one before it column 7: diagonals that start there.
     where = [pattern.diagonal(7, -2, -1), pattern.diagonal(8, -2, -1), pattern[..., 0]]  # before, itself, BOS
     shares.append(torch.stack([attention.mean((0, 2)) for attention in where], dim=-1))  # (head, where)
     heads += [f"{layer}.{h}" for h in range(config.n_heads)]
@@ -180,7 +196,7 @@ plots.heatmap(
     y=heads,
     title="What each head looks at, on 16 held-out files",
     xlabel="where",
-    ylabel="head (layer.head)",
+    ylabel="head (block.head)",
     alt="A row for each of twelve heads: mean attention, in percent, to the token before, to itself and to BOS.",
     text=True,
     zlabel="percent",
@@ -196,12 +212,12 @@ plots.heatmap(
 # After attention has mixed, the MLP works on every position by itself: 192 numbers in, 768 neurons, 192 numbers out.
 
 # %% [raw] predict="transformer-mlp-shuffle"
-# question = "You shuffle the positions of the text just before the MLP of layer 0 reads them. What does the MLP return?"
-# choices = ["the same vectors, shuffled in the same way", "other vectors, because the context is destroyed", "nearly the same vectors as without shuffling, in the old order"]
-# answer = 0
+# question = "You shuffle the positions of the text just before the MLP of block 0 reads them. What does the MLP return?"
+# choices = ["other vectors, because the context is destroyed", "the same vectors, shuffled in the same way", "nearly the same vectors as without shuffling, in the old order"]
+# answer = 1
 # why = [
-#   "Right. The MLP never compares positions, so it cannot know that they were shuffled.",
 #   "That is what attention would do. The MLP has no access to context at all: it gets one position at a time.",
+#   "Right. The MLP never compares positions, so it cannot know that they were shuffled.",
 #   "The old order is gone, and the MLP has nothing to restore it with: each output belongs to the position that it was made from.",
 # ]
 
@@ -212,7 +228,7 @@ def mlp_0(x):
     return neurons @ weights["blocks.0.mlp.W_out"] + weights["blocks.0.mlp.b_out"]
 
 
-reads = cache["blocks.0.mlp.hook_in"][0]  # what the MLP of layer 0 reads: (pos, d_model)
+reads = cache["blocks.0.mlp.hook_in"][0]  # what the MLP of block 0 reads: (pos, d_model)
 order = torch.randperm(len(reads), generator=torch.Generator().manual_seed(0))
 ours, shuffled = mlp_0(reads), mlp_0(reads[order])
 theirs = cache["blocks.0.hook_mlp_out"][0]
@@ -223,7 +239,7 @@ print(f"shuffled in, shuffled out:         largest difference {(shuffled - ours[
 reveal("transformer-mlp-shuffle")
 
 # %% [markdown]
-# What does a single neuron wait for? Take all 768 of layer 0, and all tokens that occur at least five times in the 16 files. The
+# What does a single neuron wait for? Take all 768 of block 0, and all tokens that occur at least five times in the 16 files. The
 # neuron drawn below is the one that stands out most: the largest difference between its favourite token and its average token,
 # measured in standard deviations over tokens.
 
@@ -237,22 +253,27 @@ top = means[:, neuron].topk(12)
 plots.bars(
     top.values,
     plots.token_labels(tokenizer.str_tokens(kinds[top.indices])),
-    title=f"Neuron {neuron} of layer 0: the tokens on which it fires most",
+    title=f"Neuron {neuron} of block 0: the tokens on which it fires most",
     xlabel="rank and token",
     ylabel="mean activation",
     alt="Twelve bars: the tokens with the highest mean activation of this neuron, from large to small.",
 )
 
 # %% [markdown]
+# The picture answers for the first bar: this neuron fires far more on that token than on an average one. What the bars behind it
+# have in common, if anything, is a guess.
+#
 # **Change this and see.** Set `neuron` to another number in a cell of your own. Most neurons are harder to put into words.
 #
-# *What this does not show*: that this neuron "is for" that token. We picked the clearest of 768, and looked at averages only.
+# *What this does not show*: that this neuron "is for" its first token. We picked the one that stands out most of 768, and looked
+# at averages only.
 # Lesson 12 is about why most neurons answer to several things at once.
 #
 # ### The residual stream: everyone adds, nobody replaces
 #
 # Each layer *adds* its result to the stream. So the stream at the end is a sum, and you can list its terms: tokens, positions, and
-# what each of the four layers added. This is the fact on which half of this course stands.
+# what each of the four layers added (two blocks, an attention layer and an MLP in each). This is the fact on which half of this
+# course stands.
 
 # %%
 terms = {"tokens": "hook_embed", "positions": "hook_pos_embed"}
@@ -274,24 +295,24 @@ plots.heatmap(
 )
 
 # %% [markdown]
-# Because the stream may grow, each layer reads a copy of it that is brought to one size first, by a [[term:LayerNorm]]. The stream
-# itself is left alone. (The first exercise of the lab is a LayerNorm.)
+# Because the stream may grow, each layer reads a copy of it that is brought to one size first: the LayerNorm. The stream itself is
+# left alone. (The first exercise of the lab is a LayerNorm.)
 #
 # *What this does not show*: which part matters. A long vector may point where nobody reads. Lesson 04 asks what each
 # term does to the prediction.
 #
 # ### From the stream to the next token
 #
-# At the end a last LayerNorm and one matrix, `W_U`, turn each position's vector into 1,024 scores: the [[term:logits]]. A
+# At the end a last LayerNorm and one matrix, `W_U`, turn each position's vector into 1,024 scores: the logits. A
 # [[term:softmax]] makes them probabilities. There is a prediction at *every* position, each for the token after it.
 
 # %% [raw] predict="transformer-last-token"
 # question = "You replace the last token of the line. Which of the model's predictions change?"
-# choices = ["only the one at the last position", "those of the last few positions", "all of them"]
-# answer = 0
+# choices = ["those of the last few positions", "only the one at the last position", "all of them"]
+# answer = 1
 # why = [
-#   "Right. No earlier position can see it. This is why one pass through the model gives a fair prediction at every position.",
 #   "Attention does reach over several positions, but only backwards: a position is influenced by what stands before it.",
+#   "Right. No earlier position can see it. This is why one pass through the model gives a fair prediction at every position.",
 #   "That would be so in a model that reads in both directions, such as BERT. A GPT hides later positions from earlier ones.",
 # ]
 
@@ -306,7 +327,7 @@ plots.bars(
     title="What a new last token changes",
     xlabel="position and token",
     ylabel="largest change of a logit",
-    alt="One bar for each position. All are zero, up to rounding, but the last.",
+    alt="One bar for each position: the largest change of one of its 1,024 logits after the last token was replaced.",
 )
 
 # %%
@@ -314,7 +335,9 @@ reveal("transformer-last-token")
 
 # %% [markdown]
 # So on a text that we know, every position is a small exam: how probable was the token that really came? The bars show the
-# surprise, $-\log p$, in nats: 0 means certain, and 6.93 is what a model that knows nothing about 1,024 tokens would score.
+# surprise, $-\log p$, in [[term:nat|nats]]: 0 means certain. A model that knows nothing gives each of the 1,024 tokens the same
+# probability, and has a surprise of 6.93 at every one. A bar can be higher than that: to be sure of something else is worse than to
+# know nothing.
 
 # %%
 surprise = F.cross_entropy(logits[0, :-1], tokens[0, 1:], reduction="none")
@@ -328,14 +351,15 @@ plots.bars(
 )
 
 # %% [markdown]
-# Where is the model sure, and could you have been? Compare `width` and `height` the first time with the second time.
+# Where is the model sure, and could you have been? Compare `name` and `value` the first time with the second time. (Each is one
+# token with the space before it, and another without.)
 # **Change this and see**: put an error into `code` (a missing colon, say), and run the notebook from there.
 #
 # To write text, draw a token from the last position's distribution, put it at the end, and start again. The lab ends with your
 # own model doing that.
 
 # %% [raw] quiz="transformer-who-moves"
-# question = "The model meets `width` for the second time. By which part can news of the first `width` reach that position?"
+# question = "The model meets `value` for the second time. By which part can news of the first `value` reach that position?"
 # choices = ["attention", "an MLP", "the embedding of the token"]
 # answer = 0
 # why = [
@@ -374,7 +398,7 @@ plots.bars(
 # ## What this does not show
 #
 # - We looked at where heads look and when a neuron fires. Neither says what the model *computes*; lessons 04 to 09 do that.
-# - Two layers and a million numbers. What larger models do with the same parts is not to be seen here.
+# - Two blocks and a million numbers. What larger models do with the same parts is not to be seen here.
 # - Every average above is over 16 files of one library. It says nothing about other code, or English.
 #
 # ## Questions I still have
