@@ -1691,8 +1691,8 @@ def greedy(tokens, weights, config, n_new):
 
 @generate_.check("it returns the tokens that it was given, then n_new more; with n_new = 0, the tokens alone")
 def generate_appends(answer, draw):
-    weights, config = small_model(draw)
-    for batch, n_new in ((2, 3), (1, 3), (2, 0)):
+    weights, config = small_model(draw, n_layers=1)
+    for batch, n_new in ((2, 2), (1, 2), (2, 0)):
         tokens = draw.integers(0, 17, batch, 4)
         out = answer(tokens, weights, config, n_new, generator_of(draw.seed()))
         expect.tensor(out)
@@ -1705,20 +1705,20 @@ def generate_greedy(answer, draw):
     weights, config = small_model(draw)
     for batch in (6, 1):
         tokens = draw.integers(0, 17, batch, 4)
-        out = answer(tokens, weights, config, 5, generator_of(draw.seed()), 1.0, 1)
-        expect.equal(out, greedy(tokens, weights, config, 5), "the generated sequence")
+        out = answer(tokens, weights, config, 4, generator_of(draw.seed()), 1.0, 1)
+        expect.equal(out, greedy(tokens, weights, config, 4), "the generated sequence")
 
 
 @generate_.check(
     "a text that is or becomes longer than the context: the model reads the last n_ctx tokens, and all are returned"
 )
 def generate_long(answer, draw):
-    weights, config = small_model(draw, n_ctx=6)
+    weights, config = small_model(draw, n_layers=1, n_ctx=6)
     for length in (5, 9):
         tokens = draw.integers(0, 17, 6, length)
-        out = answer(tokens, weights, config, 4, generator_of(draw.seed()), 1.0, 1)
+        out = answer(tokens, weights, config, 3, generator_of(draw.seed()), 1.0, 1)
         what = f"the sequence generated from {length} tokens with n_ctx = 6"
-        expect.equal(out, greedy(tokens, weights, config, 4), what)
+        expect.equal(out, greedy(tokens, weights, config, 3), what)
 
 
 @generate_.check("tokens come as often as temperature, then top_k, then top_p make them probable")
@@ -1758,11 +1758,11 @@ def generate_other_model(answer, draw):
 
 
 def drawn(answer, draw, probabilities, settings):
-    """Return the new tokens, three for each of 500 texts, of a model that predicts `probabilities` everywhere."""
+    """Return the new tokens, two for each of 750 texts, of a model that predicts `probabilities` everywhere."""
     weights, config = constant_model(probabilities, draw)
-    tokens = torch.zeros(500, 1, dtype=torch.long)
-    out = answer(tokens, weights, config, 3, generator_of(draw.seed()), *settings)
-    expect.shape(out, (500, 4), axes="batch pos")
+    tokens = torch.zeros(750, 1, dtype=torch.long)
+    out = answer(tokens, weights, config, 2, generator_of(draw.seed()), *settings)
+    expect.shape(out, (750, 3), axes="batch pos")
     return out[:, 1:]
 
 
@@ -1822,14 +1822,6 @@ def generate_afresh(answer, draw):
     )
 
 
-def generate_with(tokens, config, n_new, generator, logits_of, distribution):
-    """The loop that the wrong answers share."""
-    for _ in range(n_new):
-        probabilities = distribution(logits_of(tokens[:, -config.n_ctx :]))
-        tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
-    return tokens
-
-
 def filtered(logits, temperature, top_k, top_p):
     probabilities = reference("with_temperature")(logits, temperature)
     if top_k is not None:
@@ -1839,17 +1831,37 @@ def filtered(logits, temperature, top_k, top_p):
     return probabilities
 
 
+def last_logits(seen, weights, config):
+    return reference("transformer")(seen, weights, config)[:, -1]
+
+
+def as_given(generator):
+    return generator
+
+
+def sampled_with(distribution=filtered, logits_of=last_logits, generator_for=as_given):
+    """Return a generate that draws from distribution(logits, temperature, top_k, top_p): the loop that the wrong answers share."""
+
+    def answer(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
+        for _ in range(n_new):
+            logits = logits_of(tokens[:, -config.n_ctx :], weights, config)
+            probabilities = distribution(logits, temperature, top_k, top_p)
+            new = torch.multinomial(probabilities, 1, generator=generator_for(generator))
+            tokens = torch.cat([tokens, new], 1)
+        return tokens
+
+    return answer
+
+
 @generate_.wrong(
     "reads the first position",
     "You took the logits of position 0. The next token of the text is predicted at its last position: logits[:, -1].",
 )
 def generate_first(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    def logits_of(seen):
+    def logits_of(seen, weights, config):
         return reference("transformer")(seen, weights, config)[:, 0]
 
-    return generate_with(
-        tokens, config, n_new, generator, logits_of, lambda logits: filtered(logits, temperature, top_k, top_p)
-    )
+    return sampled_with(logits_of=logits_of)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
 
 
 @generate_.wrong(
@@ -1857,16 +1869,10 @@ def generate_first(tokens, weights, config, n_new, generator, temperature=1.0, t
     "Your model sees the newest token alone. Give it the whole text so far: attention needs something to look back at.",
 )
 def generate_newest(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    def logits_of(seen):
-        return reference("transformer")(seen[:, -1:], weights, config)[:, -1]
+    def logits_of(seen, weights, config):
+        return last_logits(seen[:, -1:], weights, config)
 
-    return generate_with(
-        tokens, config, n_new, generator, logits_of, lambda logits: filtered(logits, temperature, top_k, top_p)
-    )
-
-
-def last_logits(weights, config):
-    return lambda seen: reference("transformer")(seen, weights, config)[:, -1]
+    return sampled_with(logits_of=logits_of)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
 
 
 @generate_.wrong(
@@ -1875,7 +1881,7 @@ def last_logits(weights, config):
 )
 def generate_argmax(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
     for _ in range(n_new):
-        best = last_logits(weights, config)(tokens[:, -config.n_ctx :]).argmax(-1, keepdim=True)
+        best = last_logits(tokens[:, -config.n_ctx :], weights, config).argmax(-1, keepdim=True)
         tokens = torch.cat([tokens, best], 1)
     return tokens
 
@@ -1885,14 +1891,7 @@ def generate_argmax(tokens, weights, config, n_new, generator, temperature=1.0, 
     "The filters work, but every temperature gives the same text. Turn logits into probabilities with with_temperature.",
 )
 def generate_no_temperature(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    return generate_with(
-        tokens,
-        config,
-        n_new,
-        generator,
-        last_logits(weights, config),
-        lambda logits: filtered(logits, 1.0, top_k, top_p),
-    )
+    return sampled_with()(tokens, weights, config, n_new, generator, 1.0, top_k, top_p)
 
 
 @generate_.wrong(
@@ -1901,29 +1900,10 @@ def generate_no_temperature(tokens, weights, config, n_new, generator, temperatu
     "a hot distribution is flat, and needs more tokens to reach p.",
 )
 def generate_late_temperature(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    def distribution(logits):
-        kept = filtered(logits, 1.0, top_k, top_p) ** (1 / temperature)
-        return kept / kept.sum(-1, keepdim=True)
+    def distribution(logits, temperature, top_k, top_p):
+        return rescaled(filtered(logits, 1.0, top_k, top_p) ** (1 / temperature))
 
-    return generate_with(tokens, config, n_new, generator, last_logits(weights, config), distribution)
-
-
-def as_given(generator):
-    return generator
-
-
-def sampled_with(distribution, generator_for=as_given):
-    """Return a generate that draws from distribution(logits, temperature, top_k, top_p)."""
-
-    def answer(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-        for _ in range(n_new):
-            logits = last_logits(weights, config)(tokens[:, -config.n_ctx :])
-            probabilities = distribution(logits, temperature, top_k, top_p)
-            new = torch.multinomial(probabilities, 1, generator=generator_for(generator))
-            tokens = torch.cat([tokens, new], 1)
-        return tokens
-
-    return answer
+    return sampled_with(distribution)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
 
 
 @generate_.wrong(
@@ -1943,7 +1923,7 @@ def generate_p_first(tokens, weights, config, n_new, generator, temperature=1.0,
     "With no settings given, your function still filters. Where top_k or top_p is None it is left out, and the temperature is 1.",
 )
 def generate_defaults(tokens, weights, config, n_new, generator, temperature=0.8, top_k=None, top_p=0.95):
-    return sampled_with(filtered)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
+    return sampled_with()(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
 
 
 @generate_.wrong(
@@ -1952,7 +1932,7 @@ def generate_defaults(tokens, weights, config, n_new, generator, temperature=0.8
     "use it as it is.",
 )
 def generate_reseeded(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    answer = sampled_with(filtered, lambda generator: generator.manual_seed(generator.initial_seed()))
+    answer = sampled_with(generator_for=lambda generator: generator.manual_seed(generator.initial_seed()))
     return answer(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
 
 
@@ -1964,7 +1944,7 @@ def generate_reseeded(tokens, weights, config, n_new, generator, temperature=1.0
 def generate_cropped(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
     for _ in range(n_new):
         tokens = tokens[:, -config.n_ctx :]
-        probabilities = filtered(last_logits(weights, config)(tokens), temperature, top_k, top_p)
+        probabilities = filtered(last_logits(tokens, weights, config), temperature, top_k, top_p)
         tokens = torch.cat([tokens, torch.multinomial(probabilities, 1, generator=generator)], 1)
     return tokens
 
@@ -1974,7 +1954,7 @@ def generate_cropped(tokens, weights, config, n_new, generator, temperature=1.0,
     "You returned the new tokens without the text before them. Return all: (batch, pos + n_new).",
 )
 def generate_only_new(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    out = sampled_with(filtered)(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
+    out = sampled_with()(tokens, weights, config, n_new, generator, temperature, top_k, top_p)
     return out[:, tokens.shape[1] :]
 
 
@@ -1983,7 +1963,7 @@ def generate_only_new(tokens, weights, config, n_new, generator, temperature=1.0
     "Tokens outside the top k still come up. Apply top_k_filter when top_k is given.",
 )
 def generate_no_top_k(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    return sampled_with(filtered)(tokens, weights, config, n_new, generator, temperature, None, top_p)
+    return sampled_with()(tokens, weights, config, n_new, generator, temperature, None, top_p)
 
 
 @generate_.wrong(
@@ -1991,20 +1971,13 @@ def generate_no_top_k(tokens, weights, config, n_new, generator, temperature=1.0
     "Tokens outside the top-p set still come up. Apply top_p_filter when top_p is given.",
 )
 def generate_no_top_p(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
-    return generate_with(
-        tokens,
-        config,
-        n_new,
-        generator,
-        last_logits(weights, config),
-        lambda logits: filtered(logits, temperature, top_k, None),
-    )
+    return sampled_with()(tokens, weights, config, n_new, generator, temperature, top_k, None)
 
 
 @generate_.variation("draws by the running total of the probabilities")
 def generate_inverse(tokens, weights, config, n_new, generator, temperature=1.0, top_k=None, top_p=None):
     for _ in range(n_new):
-        logits = last_logits(weights, config)(tokens[:, -config.n_ctx :])
+        logits = last_logits(tokens[:, -config.n_ctx :], weights, config)
         total = filtered(logits, temperature, top_k, top_p).cumsum(-1)
         place = torch.rand(len(tokens), 1, generator=generator) * total[:, -1:]
         tokens = torch.cat([tokens, torch.searchsorted(total, place, right=True)], 1)
@@ -2016,6 +1989,6 @@ def generate_list(tokens, weights, config, n_new, generator, temperature=1.0, to
     columns = list(tokens.unbind(1))
     for _ in range(n_new):
         seen = torch.stack(columns[-config.n_ctx :], 1)
-        probabilities = filtered(last_logits(weights, config)(seen), temperature, top_k, top_p)
+        probabilities = filtered(last_logits(seen, weights, config), temperature, top_k, top_p)
         columns.append(torch.multinomial(probabilities, num_samples=1, generator=generator).squeeze(1))
     return torch.stack(columns, 1)

@@ -239,13 +239,13 @@ print(f"shuffled in, shuffled out:         largest difference {(shuffled - ours[
 reveal("transformer-mlp-shuffle")
 
 # %% [markdown]
-# What does a single neuron wait for? Take all 768 of block 0, and all tokens that occur at least five times in the 16 files. The
-# neuron drawn below is the one that stands out most: the largest difference between its favourite token and its average token,
-# measured in standard deviations over tokens.
+# What does a single neuron wait for? Take all 768 of block 0, and all tokens but BOS that occur at least five times in the 16
+# files. The neuron drawn below is the one that stands out most: the largest difference between its favourite token and its average
+# token, measured in standard deviations over tokens.
 
 # %%
-firing = batch_cache["blocks.0.mlp.hook_post"].flatten(0, 1)  # (16 × 256 places, 768 neurons)
-kinds, which, count = batch.flatten().unique(return_inverse=True, return_counts=True)
+firing = batch_cache["blocks.0.mlp.hook_post"][:, 1:].flatten(0, 1)  # (16 × 255 places, 768 neurons)
+kinds, which, count = batch[:, 1:].flatten().unique(return_inverse=True, return_counts=True)
 means = torch.zeros(len(kinds), firing.shape[1]).index_add(0, which, firing) / count[:, None]
 kinds, means = kinds[count >= 5], means[count >= 5]
 neuron = int(((means.max(0).values - means.mean(0)) / means.std(0)).argmax())
