@@ -33,6 +33,29 @@ def mean_sums(answer, draw):
     expect.close(out, total / 5)
 
 
+@mean_.check("one text alone: the batch axis stays, with size 1")
+def mean_one_text(answer, draw):
+    activations = draw.normal(1, 4, 3)
+    out = answer(activations)
+    expect.shape(out, (1, 3), axes="batch d_model")
+    total = activations[:, 0] + activations[:, 1] + activations[:, 2] + activations[:, 3]
+    expect.close(out, total / 4)
+
+
+@mean_.check("any number of texts and positions, and numbers of any size", hidden=True)
+def mean_sizes(answer, draw):
+    for batch, pos, d_model, std in [(6, 1, 5, 1), (1, 1, 1, 1), (9, 70, 33, 1), (5, 40, 64, 1e6)]:
+        activations = draw.normal(pos, batch, d_model, std=std).transpose(0, 1)  # not contiguous in memory
+        out = answer(activations)
+        expect.shape(out, (batch, d_model), axes="batch d_model")
+        expect.close(out, activations.double().sum(1) / pos, atol=1e-5 * std)
+
+
+@mean_.check("float64 in, float64 out", hidden=True)
+def mean_float64(answer, draw):
+    expect.dtype(answer(draw.normal(2, 5, 3).double()), torch.float64)
+
+
 @mean_.check("the order of the positions does not matter", hidden=True)
 def mean_order(answer, draw):
     activations, order = draw.normal(4, 7, 6), draw.permutation(7)
@@ -80,6 +103,15 @@ def mean_keepdim(activations):
     return activations.mean(dim=1, keepdim=True)
 
 
+@mean_.wrong(
+    "squeezes the batch away",
+    "The numbers are right, but .squeeze() removes every axis of size 1: with a batch of one text, the batch axis goes too. "
+    "The mean has removed pos already; leave .squeeze() out.",
+)
+def mean_squeezed(activations):
+    return activations.mean(dim=1).squeeze()
+
+
 @mean_.variation("einsum, divided by the number of positions")
 def mean_einsum(activations):
     return torch.einsum("bpm->bm", activations) / activations.shape[1]
@@ -90,7 +122,7 @@ def mean_loop(activations):
     total = torch.zeros(activations.shape[0], activations.shape[2], dtype=torch.float64)
     for position in range(activations.shape[1]):
         total += activations[:, position]
-    return (total / activations.shape[1]).float()
+    return (total / activations.shape[1]).to(activations.dtype)
 
 
 # --- all_dot_products -----------------------------------------------------------------------------------------------
@@ -127,6 +159,24 @@ def products_square(answer, draw):
     expect.close(out, want, atol=1e-4)
 
 
+@products_.check("any number of texts, queries, keys, heads and dimensions, and numbers of any size", hidden=True)
+def products_sizes(answer, draw):
+    sizes = [(1, 1, 1, 1, 1), (3, 1, 7, 2, 4), (3, 9, 1, 2, 16), (4, 12, 17, 9, 24)]
+    for batch, n_queries, n_keys, heads, d_head in sizes:
+        for std in (1, 300):
+            queries = draw.normal(heads, batch, n_queries, d_head, std=std).permute(1, 2, 0, 3)  # not contiguous
+            keys = draw.normal(heads, batch, n_keys, d_head, std=std).permute(1, 2, 0, 3)
+            out = answer(queries, keys)
+            expect.shape(out, (batch, heads, n_queries, n_keys), axes="batch head query key")
+            want = queries.double().transpose(1, 2) @ keys.double().permute(0, 2, 3, 1)
+            expect.close(out, want, atol=1e-5 * std**2)
+
+
+@products_.check("float64 in, float64 out", hidden=True)
+def products_float64(answer, draw):
+    expect.dtype(answer(draw.normal(2, 3, 2, 4).double(), draw.normal(2, 5, 2, 4).double()), torch.float64)
+
+
 @products_.check("a query that is doubled doubles its row, and no other", hidden=True)
 def products_linear(answer, draw):
     queries, keys = draw.normal(2, 4, 3, 6), draw.normal(2, 5, 3, 6)
@@ -152,6 +202,22 @@ def products_swapped(queries, keys):
 )
 def products_head_third(queries, keys):
     return torch.einsum("bqhd,bkhd->bqhk", queries, keys)
+
+
+@products_.wrong(
+    "head last",
+    "Your axes are (batch, query, key, head). The head comes second, so that each head's table lies in one piece: b h q k.",
+)
+def products_head_last(queries, keys):
+    return torch.einsum("bqhd,bkhd->bqkh", queries, keys)
+
+
+@products_.wrong(
+    "divides by the square root of d_head",
+    "Your numbers are too small by the factor √d_head. Attention divides by it, but later: here the plain dot products are asked for.",
+)
+def products_scaled(queries, keys):
+    return torch.einsum("bqhd,bkhd->bhqk", queries, keys) / math.sqrt(queries.shape[-1])
 
 
 @products_.wrong(
@@ -207,7 +273,7 @@ def products_loop(queries, keys):
     texts = []
     for query, key in zip(queries.double(), keys.double(), strict=True):
         texts.append(torch.stack([query[:, h] @ key[:, h].T for h in range(query.shape[1])]))
-    return torch.stack(texts).float()
+    return torch.stack(texts).to(queries.dtype)
 
 
 # --- stable_softmax -------------------------------------------------------------------------------------------------
@@ -230,22 +296,61 @@ def softmax_rows(answer, draw):
     expect.close(out.sum(-1), torch.ones(2, 3), "the sum of each row")
 
 
-@softmax_.check("scores of 1000 and 1001: a row's shares depend on its differences alone")
+@softmax_.check("scores of 1000 and 1001, or of -500 and -499: a row's shares depend on its differences alone")
 def softmax_large(answer, draw):
     scores = torch.tensor([[1000.0, 1001.0], [0.0, 1.0], [-1000.0, -999.0]])
     e = math.e
     out = answer(scores)
-    expect.close(out, torch.tensor([[1 / (1 + e), e / (1 + e)]]).expand(3, 2))
+    want = torch.tensor([[1 / (1 + e), e / (1 + e)]]).expand(3, 2)
+    expect.close(out, want)
+    low = torch.tensor([[-500.0, -499.0], [-600.0, -599.0], [-700.0, -699.0]])
+    expect.close(answer(low), want)  # no large score is near: the small ones need the same care
 
 
 @softmax_.check("a score of -inf gets the share 0, and the others share as if it were not there")
 def softmax_hidden_score(answer, draw):
-    scores = draw.normal(2, 4)
-    hidden = torch.cat([scores, torch.full((2, 1), -math.inf)], -1)
-    out = answer(hidden)
-    expect.shape(out, (2, 5))
-    expect.close(out[:, 4], torch.zeros(2), "the share of the score -inf")
-    expect.close(out[:, :4], torch.softmax(scores, -1), "the share of the other scores")
+    scores, nothing = draw.normal(2, 4), torch.full((2, 1), -math.inf)
+    out = answer(torch.cat([nothing, scores, nothing], -1))
+    expect.shape(out, (2, 6))
+    expect.close(out[:, 1:5], torch.softmax(scores, -1), "the share of the other scores")
+    expect_zero(out[:, [0, 5]])
+
+
+def expect_zero(shares):
+    """Expect shares of exactly 0: a small number instead would let a token see a little of its future."""
+    largest = float(shares.abs().max())
+    expect.true(largest == 0, f"The share of a score of -inf is {expect.show(largest)}; it should be exactly 0.")
+
+
+@softmax_.check("one finite score among -inf gets the whole share, however small it is", hidden=True)
+def softmax_only_one(answer, draw):
+    for dtype in (torch.float32, torch.float64):
+        only = torch.tensor([-500.0, 0.0, 500.0, -1e3, 1e3, -3e4, 3e4, -1e20, 1e20], dtype=dtype)
+        scores, at = torch.full((9, 5), -math.inf, dtype=dtype), draw.integers(0, 5, 9)
+        scores[torch.arange(9), at] = only
+        out = answer(scores)
+        expect.close(out, F.one_hot(at, 5).double(), "the shares", atol=1e-6, rtol=0)
+        expect_zero(out[scores == -math.inf])
+
+
+@softmax_.check("one axis or four, one score or many, far above 0 or far below", hidden=True)
+def softmax_sizes(answer, draw):
+    expect.close(answer(torch.full((2, 400), 7.0)), torch.full((2, 400), 1 / 400), atol=1e-6)
+    for shape in [(2,), (9,), (7, 1), (3, 400), (60, 5), (4, 5, 12, 12)]:
+        for offset in (-800, -50, 0, 50, 800):
+            scores = draw.normal(*shape, std=3) + offset
+            scores = scores.mT if len(shape) > 2 else scores  # not contiguous in memory
+            out = answer(scores)
+            expect.shape(out, tuple(scores.shape))
+            expect.close(out, torch.softmax(scores.double(), -1), rtol=2e-4)
+
+
+@softmax_.check("float64 in, float64 out", hidden=True)
+def softmax_float64(answer, draw):
+    scores = draw.normal(4, 6, std=3).double() + 2000
+    out = answer(scores)
+    expect.dtype(out, torch.float64)
+    expect.close(out, torch.softmax(scores, -1), atol=1e-7, rtol=1e-7)
 
 
 @softmax_.check("it equals torch.softmax, whatever the size of the scores", hidden=True)
@@ -257,8 +362,8 @@ def softmax_like_torch(answer, draw):
 
 @softmax_.wrong(
     "the formula of the books",
-    "The formula is right and overflows: exp of a score above 88 is infinite, and inf / inf is nan. "
-    "Take something off every score of the row first; it cancels in the fraction.",
+    "The formula is right, but exp of a score above 88 is infinite in float32, and inf / inf is nan; below -104 it is 0, "
+    "and so is the sum. Take something off every score of the row first; it cancels in the fraction.",
 )
 def softmax_naive(scores):
     return scores.exp() / scores.exp().sum(dim=-1, keepdim=True)
@@ -309,12 +414,12 @@ def softmax_no_exp(scores):
 
 
 @softmax_.wrong(
-    "subtracts the mean",
-    "You subtracted each row's mean. With a score of -inf in the row the mean is -inf too, and a score far above the mean "
-    "still overflows. Subtract the row's maximum: then nothing is above 0.",
+    "subtracts something below the maximum",
+    "You subtracted another number than the row's maximum, such as its mean, its minimum, its first or its last score. "
+    "If that is -inf, you get nan, and a score far above it still overflows. Subtract the row's maximum: then nothing is above 0.",
 )
-def softmax_mean(scores):
-    shifted = (scores - scores.mean(dim=-1, keepdim=True)).exp()
+def softmax_minimum(scores):
+    shifted = (scores - scores.amin(dim=-1, keepdim=True)).exp()
     return shifted / shifted.sum(dim=-1, keepdim=True)
 
 
@@ -329,7 +434,7 @@ def softmax_loop(scores):
     for row in scores.reshape(-1, scores.shape[-1]).tolist():
         exponentials = [math.exp(score - max(row)) for score in row]
         rows.append([one / sum(exponentials) for one in exponentials])
-    return torch.tensor(rows).view(scores.shape)
+    return torch.tensor(rows, dtype=scores.dtype).view(scores.shape)
 
 
 # --- causal_mask ----------------------------------------------------------------------------------------------------
@@ -357,6 +462,14 @@ def expect_causal(out, scores):
 @mask_.check("three positions: later keys become minus infinity, all other scores stay")
 def mask_by_hand(answer, draw):
     scores = torch.tensor([[0.3, 1.2, 0.7], [2.0, 0.1, 0.4], [0.5, 0.9, 1.1]])
+    out = answer(scores)
+    expect.tensor(out)
+    expect_causal(out, scores)
+
+
+@mask_.check("a score of 0 is a score like any other: it stays where it is seen, and goes where it comes later")
+def mask_zeros(answer, draw):
+    scores = torch.tensor([[0.0, 1.2, 0.0], [0.0, 0.0, 0.4], [0.5, 0.0, 1.1]])
     out = answer(scores)
     expect.tensor(out)
     expect_causal(out, scores)
@@ -391,6 +504,36 @@ def mask_future(answer, draw):
     expect.close(answer(raised).softmax(-1), want, "the softmax after only the scores of later keys were raised")
 
 
+def causal(scores):
+    """Return the right answer by comparing the numbers of positions."""
+    position = torch.arange(scores.shape[-1])
+    return torch.where(position <= position[:, None], scores, -math.inf)
+
+
+@mask_.check("a score that is -inf already stays -inf, whatever the other scores are", hidden=True)
+def mask_infinite_scores(answer, draw):
+    scores = draw.normal(2, 6, 6, std=1e4)
+    scores[:, 3, 1] = scores[:, 5, 5] = scores[:, 1, 4] = -math.inf
+    expect.close(answer(scores), causal(scores), "the scores", rtol=1e-6)
+
+
+@mask_.check("one position or many, with any axes in front", hidden=True)
+def mask_sizes(answer, draw):
+    for shape in [(1, 1), (2, 2), (17, 17), (3, 1, 1), (7, 9, 9), (4, 5, 12, 12)]:
+        scores = draw.normal(*shape, std=5).mT  # not contiguous in memory
+        out = answer(scores)
+        expect.shape(out, shape)
+        expect.close(out, causal(scores), "the scores", rtol=1e-6)
+
+
+@mask_.check("float64 in, float64 out", hidden=True)
+def mask_float64(answer, draw):
+    scores = draw.normal(2, 5, 5).double()
+    out = answer(scores)
+    expect.dtype(out, torch.float64)
+    expect.close(out, causal(scores), "the scores", rtol=1e-12, atol=0)
+
+
 def masked(scores, where, value=-math.inf):
     return scores.masked_fill(where, value)
 
@@ -415,6 +558,34 @@ def mask_itself(scores):
 )
 def mask_past(scores):
     return masked(scores, torch.ones_like(scores).tril(-1).bool())
+
+
+@mask_.wrong(
+    "the mask the wrong way round",
+    "You hid what a query sees and left what it must not see: masked_fill fills where the mask is *True*. "
+    "True belongs to the later keys, strictly above the diagonal.",
+)
+def mask_inverted(scores):
+    return masked(scores, torch.ones_like(scores).tril().bool())
+
+
+@mask_.wrong(
+    "takes a score of 0 for a hidden one",
+    "You set the future to 0 and then made every 0 minus infinity, or asked which scores are not 0. A real score can be 0 too. "
+    "Mark the places, not the values: a mask of ones and zeros, made without the scores.",
+)
+def mask_zero_is_hidden(scores):
+    kept = scores.tril()
+    return masked(kept, kept == 0)
+
+
+@mask_.wrong(
+    "takes a score of 0 for a seen one",
+    "You hid the later scores that are not 0, so a later score of exactly 0 stays. "
+    "Mark the places, not the values: a mask of ones and zeros, made without the scores.",
+)
+def mask_zero_is_seen(scores):
+    return masked(scores, scores.triu(1) != 0)
 
 
 @mask_.wrong(
@@ -500,10 +671,38 @@ def logs_rows(answer, draw):
     expect.close(out.exp().sum(-1), torch.ones(2, 3), "the sum of each row's exponentials")
 
 
-@logs_.check("sure and wrong: logits (0, 200) give the log-probabilities (-200, 0)")
+@logs_.check("sure and wrong: logits (0, 200, 0) give the log-probabilities (-200, 0, -200)")
 def logs_sure(answer, draw):
-    logits = torch.tensor([[0.0, 200.0], [1000.0, 800.0]])
-    expect.close(answer(logits), torch.tensor([[-200.0, 0.0], [0.0, -200.0]]))
+    logits = torch.tensor([[0.0, 200.0, 0.0], [800.0, 1000.0, 800.0], [0.0, 5000.0, 0.0]])
+    expect.close(answer(logits), torch.tensor([[-200.0, 0.0, -200.0], [-200.0, 0.0, -200.0], [-5000.0, 0.0, -5000.0]]))
+
+
+@logs_.check("sure and wrong, with any gap between the logits", hidden=True)
+def logs_gaps(answer, draw):
+    for low, high in [(100, 300), (300, 700), (1000, 5000), (200_000, 3_000_000)]:
+        gap = float(draw.integer(low, high))
+        expect.close(answer(torch.tensor([0.0, gap])), torch.tensor([-gap, 0.0]))
+        logits = torch.tensor([[0.0, gap], [gap, 0.0], [0.0, -gap], [-gap, 0.0]])
+        expect.close(answer(logits), torch.tensor([[-gap, 0.0], [0.0, -gap], [0.0, -gap], [-gap, 0.0]]))
+
+
+@logs_.check("one axis or four, one logit or many, far above 0 or far below", hidden=True)
+def logs_sizes(answer, draw):
+    for shape in [(2,), (9,), (7, 1), (3, 400), (60, 5), (4, 5, 12, 12)]:
+        for offset in (-800, -50, 0, 50, 800):
+            logits = draw.normal(*shape, std=3) + offset
+            logits = logits.mT if len(shape) > 2 else logits  # not contiguous in memory
+            out = answer(logits)
+            expect.shape(out, tuple(logits.shape))
+            expect.close(out, torch.log_softmax(logits.double(), -1), atol=1e-5 if offset == 0 else 5e-4)
+
+
+@logs_.check("float64 in, float64 out", hidden=True)
+def logs_float64(answer, draw):
+    logits = draw.normal(4, 6, std=3).double() + 2000
+    out = answer(logits)
+    expect.dtype(out, torch.float64)
+    expect.close(out, torch.log_softmax(logits, -1), atol=1e-9, rtol=1e-9)
 
 
 @logs_.check("adding the same number to all logits of a row changes nothing", hidden=True)
@@ -529,21 +728,50 @@ def logs_of_softmax(logits):
 
 
 @logs_.wrong(
+    "the formula as it stands",
+    "The formula is right, but exp(200) is infinite in float32: inf / inf is nan, and the log of a share that became 0 is minus infinity. "
+    "Simplify first, log(e^x / sum) = x − log(sum), and subtract each row's largest logit.",
+)
+def logs_naive(logits):
+    return (logits.exp() / logits.exp().sum(-1, keepdim=True)).log()
+
+
+@logs_.wrong(
     "overflows",
-    "The formula is right, but exp(200) is infinite, and so is the log of the sum. Subtract each row's largest logit first.",
+    "The formula is right, but exp(200) is infinite in float32, and so is the log of the sum. "
+    "Subtract each row's largest logit first; with its mean or another of its logits, something still overflows.",
 )
 def logs_overflow(logits):
     return logits - logits.exp().sum(-1, keepdim=True).log()
 
 
 @logs_.wrong(
-    "shifts one of the two",
-    "You subtracted the maximum inside the exponential and not from the logit in front (or the other way round), so a row is off by its maximum. "
+    "shifts only inside the sum",
+    "You subtracted the maximum inside the exponential and not from the logit in front, so a row is off by its maximum. "
     "Shift once, and use the shifted logits in both places.",
 )
 def logs_half_shifted(logits):
     shifted = logits - logits.amax(-1, keepdim=True)
     return logits - shifted.exp().sum(-1, keepdim=True).log()
+
+
+@logs_.wrong(
+    "shifts only the logit in front",
+    "You subtracted the maximum from the logit in front and not inside the exponential, so a row is off by its maximum, and the sum "
+    "still overflows. Shift once, and use the shifted logits in both places.",
+)
+def logs_front_shifted(logits):
+    return logits - logits.amax(-1, keepdim=True) - logits.exp().sum(-1, keepdim=True).log()
+
+
+@logs_.wrong(
+    "subtracts the largest logit of all rows",
+    "You subtracted one maximum, that of the whole tensor. In a row far below it every exponential becomes 0, and log 0 is minus infinity. "
+    "Each row needs its own maximum: over the last axis, with keepdim=True.",
+)
+def logs_global_max(logits):
+    shifted = logits - logits.max()
+    return shifted - shifted.exp().sum(-1, keepdim=True).log()
 
 
 @logs_.wrong(
@@ -607,7 +835,7 @@ def logs_loop(logits):
     for row in logits.reshape(-1, logits.shape[-1]).tolist():
         total = math.log(sum(math.exp(logit - max(row)) for logit in row))
         rows.append([logit - max(row) - total for logit in row])
-    return torch.tensor(rows).view(logits.shape)
+    return torch.tensor(rows, dtype=logits.dtype).view(logits.shape)
 
 
 # --- cross_entropy --------------------------------------------------------------------------------------------------
@@ -638,6 +866,40 @@ def loss_like_torch(answer, draw):
 def loss_sure(answer, draw):
     logits = torch.tensor([[200.0, 0.0, 0.0], [0.0, 0.0, 200.0]])
     expect.close(answer(logits, torch.tensor([1, 0])), 200.0, "the loss", because="each target has probability e^-200")
+
+
+@loss_.check("the loss is one number, in a tensor without axes: its shape is ()")
+def loss_no_axes(answer, draw):
+    logits, targets = draw.normal(4, 3), draw.integers(0, 3, 4)
+    expect_number(answer(logits, targets), F.cross_entropy(logits, targets))
+
+
+def expect_number(out, want):
+    """Expect a tensor of shape () with this number; a Python number says which call took it out of its tensor."""
+    says = f"You returned {expect.show(out)} as a Python number. A loss stays a tensor: leave .item(), .tolist() or float() out."
+    expect.true(not isinstance(out, (int, float)), says)
+    expect.shape(out, (), "the loss")
+    expect.close(out, want, "the loss", atol=1e-4)
+
+
+@loss_.check("sure and wrong, with any gap between the logits", hidden=True)
+def loss_gaps(answer, draw):
+    for low, high in [(100, 300), (300, 700), (1000, 5000), (200_000, 3_000_000)]:
+        gap, n = float(draw.integer(low, high)), 5
+        right = draw.integers(0, 4, n)
+        logits = gap * F.one_hot(right, 4)
+        expect_number(answer(logits, (right + 1) % 4), gap)
+        expect_number(answer(logits, right), 0.0)
+
+
+@loss_.check("one prediction or many, as many tokens as predictions, and float64", hidden=True)
+def loss_sizes(answer, draw):
+    for n, d_vocab in [(1, 1), (1, 6), (6, 6), (9, 2), (64, 9), (300, 70)]:
+        logits, targets = draw.normal(d_vocab, n, std=3).mT, draw.integers(0, d_vocab, n)  # not contiguous
+        expect_number(answer(logits, targets), F.cross_entropy(logits.double(), targets))
+        out = answer(logits.double(), targets)
+        expect_number(out, F.cross_entropy(logits.double(), targets))
+        expect.dtype(out, torch.float64, "the loss")
 
 
 @loss_.check("adding a number to all logits of a row changes nothing", hidden=True)
@@ -714,6 +976,23 @@ def loss_no_mean(logits, targets):
     return -target_log_p(logits, targets)
 
 
+@loss_.wrong(
+    "keeps an axis of size 1",
+    "The number is right, in a tensor of shape (1,). A loss has no axes: shape (). Leave keepdim=True out.",
+)
+def loss_keeps_axis(logits, targets):
+    return -target_log_p(logits, targets).mean(0, keepdim=True)
+
+
+@loss_.wrong(
+    "goes through the probability",
+    "In float32 the probability e^-200 becomes 0, or an exponential becomes infinite, and the loss with it. "
+    "log_probabilities has solved this already: call it, and pick from what it returns.",
+)
+def loss_through_probability(logits, targets):
+    return -torch.softmax(logits, -1).gather(1, targets[:, None]).log().mean()
+
+
 @loss_.variation("torch's own cross_entropy")
 def loss_functional(logits, targets):
     return F.cross_entropy(logits, targets)
@@ -721,7 +1000,7 @@ def loss_functional(logits, targets):
 
 @loss_.variation("gather, in float64")
 def loss_gather(logits, targets):
-    return -torch.log_softmax(logits.double(), -1).gather(1, targets[:, None]).mean().float()
+    return -torch.log_softmax(logits.double(), -1).gather(1, targets[:, None]).mean().to(logits.dtype)
 
 
 @loss_.variation("one-hot targets")
@@ -765,6 +1044,36 @@ def losses_uniform(answer, draw):
     out = answer(torch.zeros(1, 4, 8), draw.integers(0, 8, 1, 4))
     expect.shape(out, (1, 3), axes="batch pos-1")
     expect.close(out, torch.full((1, 3), math.log(8)), "the losses")
+
+
+@losses_.check("sure and wrong: the losses are 200, and not infinite")
+def losses_sure(answer, draw):
+    logits = torch.tensor([[[200.0, 0.0, 0.0], [0.0, 0.0, 200.0], [0.0, 0.0, 0.0]]])
+    out = answer(logits, torch.tensor([[0, 1, 0]]))
+    because = "each token that came has probability e^-200"
+    expect.close(out, torch.full((1, 2), 200.0), "the losses", because=because)
+
+
+@losses_.check("sure and wrong, with any gap between the logits", hidden=True)
+def losses_gaps(answer, draw):
+    for low, high in [(100, 300), (300, 700), (1000, 5000), (200_000, 3_000_000)]:
+        gap, tokens = float(draw.integer(low, high)), draw.integers(0, 4, 3, 6)
+        wrong = draw.integers(0, 2, 3, 5)  # 1 where the model is sure of another token than the one that comes
+        logits = draw.normal(3, 6, 4)
+        logits[:, :-1] = gap * F.one_hot((tokens[:, 1:] + wrong) % 4, 4)
+        expect.close(answer(logits, tokens), gap * wrong.float(), "the losses")
+
+
+@losses_.check("any number of texts, positions and tokens, and float64", hidden=True)
+def losses_sizes(answer, draw):
+    for batch, pos, d_vocab in [(1, 2, 5), (4, 2, 2), (3, 7, 6), (5, 6, 5), (6, 6, 6), (4, 70, 33)]:
+        logits = draw.normal(batch, d_vocab, pos, std=3).mT  # not contiguous in memory
+        tokens = draw.integers(0, d_vocab, batch, pos)
+        want = F.cross_entropy(logits[:, :-1].double().mT, tokens[:, 1:], reduction="none")
+        out = answer(logits, tokens)
+        expect.shape(out, (batch, pos - 1), axes="batch pos-1")
+        expect.close(out, want, "the losses", atol=1e-4)
+        expect.dtype(answer(logits.double(), tokens), torch.float64, "the losses")
 
 
 @losses_.check("it equals torch's cross_entropy, token by token", hidden=True)
@@ -852,6 +1161,16 @@ def losses_unsqueezed(logits, tokens):
 
 
 @losses_.wrong(
+    "goes through the probability",
+    "In float32 the probability e^-200 becomes 0, or an exponential becomes infinite, and the loss with it. "
+    "log_probabilities has solved this already: call it, and pick from what it returns.",
+)
+def losses_through_probability(logits, tokens):
+    shares = torch.softmax(logits[:, :-1], -1)
+    return -shares.gather(-1, tokens[:, 1:, None]).squeeze(-1).log()
+
+
+@losses_.wrong(
     "every row with every token",
     "Indexing with [..., tokens] takes all tokens of all texts from every row. Row i is judged by one token: "
     "gather(-1, index), where index has as many axes as the tensor.",
@@ -869,7 +1188,7 @@ def losses_functional(logits, tokens):
 
 @losses_.variation("token after token")
 def losses_loop(logits, tokens):
-    out = torch.zeros(tokens.shape[0], tokens.shape[1] - 1)
+    out = torch.zeros(tokens.shape[0], tokens.shape[1] - 1, dtype=logits.dtype)
     for text in range(tokens.shape[0]):
         for i in range(tokens.shape[1] - 1):
             row = logits[text, i]

@@ -12,6 +12,8 @@
 # 3. Run the cell below it, with `check(...)`. It says what holds and what does not.
 # 4. Run the cells that draw what your function computed, and look.
 #
+# A check sees what your function returns, not how it is written: a ready-made `torch.softmax` passes as well. Writing it yourself is the point.
+#
 # If you are stuck, make a new cell and write, for instance, `hint("mean_over_positions")`. Run it again for the next hint; there are three.
 # If a later exercise needs an earlier one that you have left out, `log_probabilities = borrow("log_probabilities")` takes the course's own.
 #
@@ -24,20 +26,25 @@
 # | `head`, `d_head` | attention heads, and the numbers in one head's query or key |
 # | `d_model` | numbers at one position |
 # | `d_vocab` | different tokens that could come next |
+#
+# A result has its input's type of number: float32 usually, float64 where the input is float64. Torch's own operations see to that.
+#
+# The tokenizer below cuts Python code into tokens. It puts `[BOS]` before every text, a token of its own for "beginning of sequence"
+# (its text is `<|endoftext|>`, because it also ends one); with `bos=False` it leaves that out.
 
 # %%
 import torch
 
 from mechinterp_course.interp import models, plots, tasks
 
-tokenizer = models.tokenizer("code-2l")  # cuts Python into tokens; 1,024 different ones
+tokenizer = models.tokenizer("code-2l")  # knows 1,024 different tokens
 
 # %% [raw] card="mean_over_positions"
 # title = "An average along one axis"
 # purpose = "An operation over the wrong axis still runs, and still returns numbers. Here you say which axis, and see the shape answer."
 # difficulty = 1
 # importance = 4
-# minutes = 5
+# minutes = 6
 # points = 1
 # uses = []
 # nudge = "The result is (batch, d_model). Which of the three axes of the input is missing there, and what is its number, counted from 0?"
@@ -58,7 +65,8 @@ tokenizer = models.tokenizer("code-2l")  # cuts Python into tokens; 1,024 differ
 #   text 1   [0,  0]   [0,  0]   [9,  3]     →     [3,  1]
 # ```
 #
-# Three axes go in, two come out: `batch pos d_model → batch d_model`. The axis that is missing on the right is averaged away.
+# Three axes go in, two come out: `batch pos d_model → batch d_model`. The axis that is missing on the right is averaged away. With one
+# text alone, `batch` is an axis of size 1, and it stays.
 
 
 # %% answer="mean_over_positions"
@@ -74,7 +82,8 @@ def mean_over_positions(activations: torch.Tensor) -> torch.Tensor:
 
 # %% [markdown]
 # Look: three lines of Python as tokens. Each token has four numbers, 1 or 0: is it letters, a digit, white space, or a sign? The mean
-# over positions is then the share of each kind in a line. **Change this and see**: put a line of your own in.
+# over positions is then the share of each kind. The lines have different numbers of tokens, and a tensor is a full block, so the longer
+# ones are cut to the length of the shortest. **Change this and see**: put a line of your own in.
 
 # %%
 code = ["return 1 + 2 * (3 - x)", "for name in names: print(name)", "x[0], x[1] = x[1], x[0]"]
@@ -89,7 +98,7 @@ def kind_of(token):  # four numbers, one of them 1: [0, 1, 0, 0] for a digit
 
 token_lists = [tokenizer.str_tokens(line, bos=False) for line in code]
 shortest = min(len(tokens) for tokens in token_lists)
-token_lists = [tokens[:shortest] for tokens in token_lists]  # a tensor is a full block: one length for all
+token_lists = [tokens[:shortest] for tokens in token_lists]  # one length for all
 activations = torch.tensor([[kind_of(token) for token in tokens] for tokens in token_lists])
 shares = mean_over_positions(activations)
 print(f"(batch, pos, d_model) = {tuple(activations.shape)}   →   (batch, d_model) = {tuple(shares.shape)}")
@@ -97,10 +106,10 @@ plots.heatmap(
     shares,
     x=kinds,
     y=["".join(tokens) for tokens in token_lists],
-    title="What each line is made of",
+    title=f"What the first {shortest} tokens of each line are made of",
     xlabel="kind of token",
-    ylabel="line",
-    alt="A row for each of three lines of Python, a column for each kind of token: the share of the line's tokens of that kind.",
+    ylabel="the tokens",
+    alt="A row for each of three lines of Python, a column for each kind of token: the share of that kind among the tokens shown.",
     text=True,
     zlabel="share",
 )
@@ -110,7 +119,7 @@ plots.heatmap(
 # purpose = "One line of einsum computes all comparisons of an attention layer: all texts, all heads, all pairs of positions."
 # difficulty = 2
 # importance = 4
-# minutes = 9
+# minutes = 12
 # points = 1
 # uses = []
 # nudge = "Give each axis a letter. Which axes do queries and keys share, so that they must have the same letter in both? Which one is summed away?"
@@ -136,6 +145,13 @@ plots.heatmap(
 #
 # ... for each head and each text. Queries are `(batch, query, head, d_head)`, keys are `(batch, key, head, d_head)`, and the
 # result is `(batch, head, query, key)`: first the head, so that each head has a table of its own. There may be more keys than queries. Use `torch.einsum`.
+#
+# Einsum's pattern is a string of letters, one for each axis, and you choose them. A smaller case, two tables whose rows are compared:
+#
+# ```python
+# a, b = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 1.0], [1.0, 0.0]])   # one row; two rows
+# torch.einsum("id,jd->ij", a, b)                                             # [[5., 1.]]: row i of a with row j of b
+# ```
 
 
 # %% answer="all_dot_products"
@@ -157,14 +173,18 @@ def all_dot_products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
 # %%
 letters = list("abracadabra")
 alphabet = sorted(set(letters))  # a b c d r: five letters, so d_head = 5
-turn = torch.arange(len(letters)) * torch.pi / len(letters)  # the angle of each position
+turn = (
+    torch.arange(len(letters)) * torch.pi / len(letters)
+)  # arange: 0, 1, 2, ...; so this is the angle of each position
 
 
 def direction(angle):  # (pos,) → (pos, d_head): a vector of length 1 that turns in the first two dimensions
+    # torch.stack puts tensors of one shape side by side, along a new axis; dim says where that axis goes
     return torch.stack([angle.cos(), angle.sin(), 0 * angle, 0 * angle, 0 * angle], dim=-1)
 
 
 letter = torch.eye(len(alphabet))[[alphabet.index(one) for one in letters]]  # (pos, d_head), a single 1 in each row
+# [None] puts an axis of size 1 in front: the batch, of one text.
 queries = torch.stack([direction(turn - turn[1]), letter], dim=1)[None]  # (batch = 1, pos, head = 2, d_head = 5)
 keys = torch.stack([direction(turn), letter], dim=1)[None]
 products = all_dot_products(queries, keys)
@@ -199,10 +219,10 @@ plots.heatmap(
 
 # %% [raw] card="stable_softmax"
 # title = "A softmax that does not overflow"
-# purpose = "Every attention pattern and every prediction of a language model is a softmax. The formula in the books breaks at a score of 89."
+# purpose = "Every attention pattern and every prediction of a language model is a softmax. In float32, the formula in the books breaks at a score of 89."
 # difficulty = 2
 # importance = 5
-# minutes = 10
+# minutes = 15
 # points = 2
 # uses = []
 # nudge = "Adding the same number to all scores of a row changes nothing (you saw it in the lesson). Which number would make every exponential at most 1?"
@@ -213,7 +233,7 @@ plots.heatmap(
 # 3. .exp() of that.
 # 4. Divide by its sum over the last axis, again with keepdim=True.
 # """
-# look = "The largest score of a row becomes 0, so the sum is at least 1: no division by 0, no infinity. What happens to the smallest scores, and why is that harmless?"
+# look = "With its maximum taken off, a row's largest score is 0 and the sum is at least 1: no division by 0, no infinity. (The check sees results only: if you called torch.softmax, write it out once.) What happens to the smallest scores, and why is that harmless?"
 
 # %% [markdown]
 # A row of scores becomes a row of shares, all positive, together 1:
@@ -229,7 +249,17 @@ plots.heatmap(
 # But $e^{89}$ is more than a float32 can hold: it becomes `inf`, and `inf / inf` is `nan`. Nothing keeps the scores of a model below 89.
 # Write a softmax over the *last* axis that also works there. A score may be `-inf`, too: "not at all". Its share is 0.
 #
-# Write it with `exp` and `sum`, without `torch.softmax`, in two or three lines.
+# Write it with `exp` and `sum`, without `torch.softmax`, in two or three lines. What you may need, on another table:
+#
+# ```python
+# table = torch.tensor([[1.0, 2.0], [5.0, 3.0]])
+# table.min(dim=-1, keepdim=True).values     # [[1.], [3.]]     shape (2, 1): keepdim keeps the axis, with size 1
+# table * torch.tensor([[10.0], [100.0]])    # [[10., 20.], [500., 300.]]
+# ```
+#
+# `.min` and `.max` along an axis return two things, the numbers and where they stand; `.values` takes the numbers (`.amin` and `.amax`
+# return them alone). The last line is *broadcasting*: where one tensor has size 1 on an axis, its number is used for the whole axis of the other. So (2, 2) times
+# (2, 1) works, and each row has a number of its own.
 
 
 # %% answer="stable_softmax"
@@ -264,14 +294,14 @@ plots.attention(
 # purpose = "A language model may not see the token that it has to predict. One triangle of minus infinities makes sure of it."
 # difficulty = 2
 # importance = 5
-# minutes = 8
+# minutes = 14
 # points = 2
 # uses = []
 # nudge = "Which score has a share of exactly 0 after the softmax? And where, in a table with queries as rows and keys as columns, are the keys that come later?"
 # idea = "The later keys lie strictly above the diagonal. Make a table of True and False that marks them, and fill minus infinity in there."
 # outline = """
 # 1. A (query, key) tensor of ones, of type bool, as long and wide as the last two axes of the scores.
-# 2. .triu(diagonal=1) keeps what lies strictly above the diagonal: the future. The diagonal itself becomes False.
+# 2. Of these keep what lies strictly above the diagonal, the future: .triu() with its border moved by one. The diagonal itself becomes False.
 # 3. scores.masked_fill(that, float("-inf")) returns a new tensor and leaves the scores as they were.
 # """
 # look = "Position 0 has one place to look: itself. It gives itself all of its attention, whatever its scores say."
@@ -288,7 +318,23 @@ plots.attention(
 #
 # Replace the scores of later keys by minus infinity. The softmax makes a share of exactly 0 out of it, and divides the whole
 # attention among the others. The scores may have more axes in front, `batch` and `head` for instance; the last two are always
-# `query key`, and equally long.
+# `query key`, and equally long. A score may already be 0, or `-inf`: mark the places, not the values.
+#
+# What you may need:
+#
+# ```python
+# torch.ones(3, 3, dtype=torch.bool)      # a table of True
+# torch.ones(3, 3).triu()                 # "triangle, upper": [[1, 1, 1], [0, 1, 1], [0, 0, 1]]; .tril() is the lower one
+# torch.ones(3, 3).triu(diagonal=2)       # [[0, 0, 1], [0, 0, 0], [0, 0, 0]]: the border, moved 2 to the right
+#
+# marks = torch.tensor([True, False, True])
+# torch.tensor([5.0, 6.0, 7.0]).masked_fill(marks, 0.0)     # [0., 6., 0.]: a new tensor, filled where the mark is True
+#
+# i = torch.arange(3)                     # [0, 1, 2]
+# i[:, None] == i[None, :]                # (3, 1) with (1, 3): a (3, 3) table of True and False, here the diagonal
+# ```
+#
+# A `None` in an index adds an axis of size 1 there. Leave the input as it was: `scores.clone()` makes a copy that you may change.
 
 
 # %% answer="causal_mask"
@@ -310,7 +356,8 @@ def causal_mask(scores: torch.Tensor) -> torch.Tensor:
 # letter: its attention is shared among all the copies of `a`, itself included.
 
 # %%
-sharper = torch.tensor([60.0, 8.0])[:, None, None] * products[0]  # (head, query, key); head 0 times 60, head 1 times 8
+# (2, 1, 1) times (head, query, key): head 0 times 60, head 1 times 8
+sharper = torch.tensor([60.0, 8.0])[:, None, None] * products[0]
 plots.attention(
     stable_softmax(causal_mask(sharper)),
     letters,
@@ -328,7 +375,7 @@ plots.attention(
 # purpose = "Losses are made of log-probabilities. Taking the log of a softmax loses them where it matters most: where the model is sure and wrong."
 # difficulty = 3
 # importance = 4
-# minutes = 8
+# minutes = 12
 # points = 2
 # uses = []
 # nudge = "Write log(e^x / sum) as a difference of two logarithms. What is log(e^x)?"
@@ -338,7 +385,7 @@ plots.attention(
 # 2. The log of the sum of the exponentials of shifted, over the last axis, with keepdim=True.
 # 3. Return shifted minus that. No softmax, and no log of a single exponential, anywhere.
 # """
-# look = "Every logit that you raise by 1 raises its own log-probability by almost 1, as long as its probability is small. Models speak in logits, and losses listen in logarithms."
+# look = "Every logit that you raise by 1 raises its own log-probability by almost 1, as long as its probability is small: so a change of a logit reads almost directly as a change of the loss. (As always, a ready-made torch.log_softmax passes too; writing it out is how you learn what it does.)"
 
 # %% [markdown]
 # A model's last layer gives *logits*: one score for each token that could come next. Softmax makes them probabilities. From here on we
@@ -383,7 +430,7 @@ plots.lines(
 
 # %%
 far = torch.tensor([0.0, 200.0])
-print("log of the softmax:", stable_softmax(far).log())
+print("log of the softmax:", torch.softmax(far, dim=-1).log())
 print("log_probabilities: ", log_probabilities(far))
 
 # %% [raw] card="cross_entropy"
@@ -391,17 +438,17 @@ print("log_probabilities: ", log_probabilities(far))
 # purpose = "This is the loss that language models are trained on, and the unit in which this course measures every change to a model."
 # difficulty = 3
 # importance = 5
-# minutes = 10
+# minutes = 15
 # points = 2
 # uses = ["log_probabilities"]
 # nudge = "Each row of log-probabilities has d_vocab numbers. Only one of them counts: whose?"
 # idea = "From each row pick the log-probability of that row's target, change the sign, and average over the rows."
 # outline = """
 # 1. log_probabilities(logits): (n, d_vocab).
-# 2. One entry of each row: either index with two tensors, [torch.arange(n), targets], or .gather(1, targets[:, None]).
+# 2. One entry of each row: index with two tensors, the numbers of the rows (torch.arange) and the targets; or gather, with the targets as a column.
 # 3. Minus the mean of those n numbers.
 # """
-# look = "A loss of 2 nats means: on average the model is as surprised as by a fair die with e² = 7.4 sides. How many sides has 6.93?"
+# look = "A loss of 2 nats means: on average the model is as surprised as by a fair die with e² = 7.4 sides. How many sides has 6.93? (torch's F.cross_entropy gives the same number; now you know what is in it.)"
 
 # %% [markdown]
 # A model saw the start of a text and gave logits. Then the next token came: the *target*. How surprised was the model?
@@ -417,7 +464,20 @@ print("log_probabilities: ", log_probabilities(far))
 #
 # $$\text{loss} = -\frac{1}{n} \sum_{i=1}^{n} \log p_i(\text{target}_i)$$
 #
-# There are `n` predictions. Row `i` of the logits belongs to target `i`, and to no other. Return one number, as a tensor without axes.
+# There are `n` predictions. Row `i` of the logits belongs to target `i`, and to no other. Return one number, as a tensor without axes, of
+# shape `()`: what `.mean()` gives you. (`.item()` would take the number out of its tensor; training needs the tensor.)
+#
+# There are two ways to pick one number from each row. On another table:
+#
+# ```python
+# table = torch.tensor([[5.0, 6.0], [7.0, 8.0], [1.0, 2.0]])     # three rows
+# column = torch.tensor([1, 0, 1])                               # which number of each row
+#
+# table[torch.tensor([0, 1, 2]), column]     # [6., 7., 2.]: two index tensors go in step, (0, 1), (1, 0), (2, 1); torch.arange(3) is the first
+# table.gather(1, column[:, None])           # [[6.], [7.], [2.]]: along axis 1
+# ```
+#
+# `gather` wants an index with as many axes as the table, so `column`, of shape (3,), becomes (3, 1) by `[:, None]`. With the bare `column` it stops with an error.
 
 
 # %% answer="cross_entropy"
@@ -440,11 +500,13 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 # %%
 files = [tokenizer.encode(text) for _, text in tasks.sample()]
 test, others = files[0], files[1:]
-previous = torch.cat([file[:-1] for file in others])
+previous = torch.cat([file[:-1] for file in others])  # torch.cat: one tensor after the other
 following = torch.cat([file[1:] for file in others])
 d_vocab = tokenizer.d_vocab
 
-how_often = torch.bincount(following, minlength=d_vocab) + 1.0  # + 1, so that no token is impossible
+how_often = (
+    torch.bincount(following, minlength=d_vocab) + 1.0
+)  # how many of each token; + 1, so that none is impossible
 pairs = torch.bincount(previous * d_vocab + following, minlength=d_vocab**2).view(d_vocab, d_vocab)
 by_frequency = how_often.log()  # softmax of the logs of the counts gives back their shares
 by_pairs = (pairs + 3 * how_often / how_often.sum()).log()  # (previous token, next token)
@@ -453,7 +515,7 @@ n = len(test) - 1
 guessers = {
     "knows nothing": torch.zeros(n, d_vocab),
     "token frequency": by_frequency.expand(n, d_vocab),
-    "token pairs": by_pairs[test[:-1]],
+    "token pairs": by_pairs[test[:-1]],  # for each token of the file, the row of the table that belongs to it
 }
 losses = {name: cross_entropy(logits, test[1:]).item() for name, logits in guessers.items()}
 print(f"counted on {len(following):,} tokens, tested on {n:,} others")
@@ -477,7 +539,7 @@ plots.bars(
 # purpose = "A mean hides where a model fails. The loss of each token shows it, and in lesson 06 it is how you catch a model copying."
 # difficulty = 4
 # importance = 5
-# minutes = 10
+# minutes = 15
 # points = 3
 # uses = ["log_probabilities"]
 # nudge = "After reading token 0, the model predicts token 1. So which row of logits is judged by token 1? And who judges the last row?"
@@ -505,7 +567,16 @@ plots.bars(
 # ```
 #
 # So 4 tokens have 3 losses. This shift by one is easy to get wrong, and a shifted loss is still a row of plausible numbers.
-# `tensor.gather(-1, index)` picks entries along the last axis; `index` needs as many axes as the tensor.
+# `[BOS]` is the first token of every text, so each real token has a loss.
+#
+# To pick along the last axis, `gather` again, with an index that has as many axes as the table. `[..., None]` adds one at the end, and
+# `.squeeze(-1)` takes it away:
+#
+# ```python
+# table = torch.tensor([[[5.0, 6.0], [7.0, 8.0]]])     # (1, 2, 2)
+# which = torch.tensor([[1, 0]])                       # (1, 2)
+# table.gather(-1, which[..., None])                   # (1, 2, 1): [[[6.], [7.]]]
+# ```
 
 
 # %% answer="token_losses"
@@ -525,7 +596,7 @@ def token_losses(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 # Look: the guesser that knows pairs reads one line, token by token. High bars are surprises.
 
 # %%
-line = "for name in names:\n    print(name)\n"
+line = "if name in names and name in other:\n"
 tokens = tokenizer.encode(line)[None]  # (batch = 1, pos)
 surprise = token_losses(by_pairs[tokens], tokens)[0]  # by_pairs[tokens]: (batch, pos, d_vocab)
 plots.bars(
@@ -538,7 +609,8 @@ plots.bars(
 )
 
 # %% [markdown]
-# The second time `name` comes, the table of pairs does not know that it was there before: it sees one token back. A transformer can look further.
+# Compare positions 3 and 7. Both times ` in` comes after ` name`, and the two bars are equally high: the table of pairs sees one token
+# back, and has no idea that it read the same two words a moment ago. A transformer can look further.
 #
 # *What this does not show*: anything about a neural network. So far there is none. You have the tools to measure one.
 #

@@ -34,10 +34,12 @@ W_out = torch.tensor([1.0, 1.0, -1.0])  # (unit,)
 
 
 def network(a, b):
+    # @ multiplies number by number and sums: each row of W_in with (a, b), so one number for each unit.
     units = torch.relu(W_in @ torch.tensor([a, b]))  # relu: negative numbers become 0
     return float(W_out @ units)
 
 
+# [:, None] makes W_out a column, of shape (3, 1); torch.cat puts it to the right of W_in (dim=1: side by side).
 plots.heatmap(
     torch.cat([W_in, W_out[:, None]], dim=1),
     x=["from a", "from b", "to the output"],
@@ -57,12 +59,12 @@ plots.heatmap(
 
 # %% [raw] predict="start-mystery-network"
 # question = "What does this network compute from a and b?"
-# choices = ["the sum of the two", "the larger of the two", "the difference of the two"]
-# answer = 1
+# choices = ["the sum of the two", "the difference of the two", "the larger of the two"]
+# answer = 2
 # why = [
 #   "A reasonable guess, since the output adds units up. But unit 0 holds a − b, and the units 1 and 2 together hold b: the sum is relu(a − b) + b.",
-#   "Right. Unit 0 holds a − b where that is positive, else 0. Units 1 and 2 together give b back, whatever its sign. So: b, plus whatever a has more.",
 #   "Unit 0 does hold a difference. Then units 1 and 2 put b back in: relu(a − b) + b.",
+#   "Right. Unit 0 holds a − b where that is positive, else 0. Units 1 and 2 together give b back, whatever its sign. So: b, plus whatever a has more.",
 # ]
 
 # %%
@@ -85,7 +87,7 @@ plots.heatmap(
 reveal("start-mystery-network")
 
 # %% [markdown]
-# You have done all three kinds of work of this field:
+# This field has three kinds of work. You have done two of them, and the next cell does the third:
 #
 # - *Behaviour*: the table says **what** it does. It returns the larger number.
 # - *Mechanism*: the weights say **how**. relu(a − b) + b.
@@ -120,17 +122,17 @@ W_out = W_out_before
 # recognises your mistake, its name. One from the lab:
 #
 # ```
-# ✗ causal_mask   0 of 3 checks passed
-# Called: causal_mask(scores = a 3 × 3 tensor)
-# In the row of query 0, the score of key 0 is minus infinity; it should be 0.300,
-#   as it was: a query sees itself.
-# A right answer: three positions: later keys become minus infinity, all other
-#   scores stay.
-# This looks like: hides the token itself. The diagonal is hidden too. A query may
-#   see itself; only what comes later is hidden: triu(diagonal=1). Query 0 would have
-#   nothing left to look at.
-# Next: hint("causal_mask")
+# ✗ cross_entropy   0 of 5 checks passed
+# Called: cross_entropy(logits = a 3 × 1024 tensor, targets = [0 17 1023])
+# The loss is 20.79; it should be 6.93. Every token has probability 1/1024.
+# A right answer: a model that knows nothing about 1,024 tokens loses
+#   log 1024 = 6.93 nats.
+# This looks like: a sum instead of a mean. You added the surprises up. Average
+#   them: otherwise a long text has a large loss because it is long.
+# Next: hint("cross_entropy")
 # ```
+#
+# You need not understand the words yet. You will, by the end of this notebook.
 #
 # ### Tensors: blocks of numbers with named axes
 #
@@ -138,11 +140,13 @@ W_out = W_out_before
 # What counts is the **name** of each axis, that is, what it counts. Torch does not know the names, so we write them down beside each tensor.
 #
 # Two short texts, cut into [[term:token|tokens]] by the tokenizer of the model that you meet in lesson 02. For each token we note three
-# numbers, so the tensor has three axes: `(batch, pos, d_model)`.
+# numbers, so the tensor has three axes: `(batch, pos, d_model)`. A token often begins with a space, as ` =` does here, and the space counts as a
+# character: ` =` has 2.
 
 # %%
 tokenizer = models.tokenizer("code-2l")
 texts = ["x = None or y", "return name + 1"]
+# The tokens as text. bos=False leaves out a token that the tokenizer puts before every text, for "beginning of sequence".
 token_lists = [tokenizer.str_tokens(text, bos=False)[:4] for text in texts]  # four tokens each
 
 
@@ -191,9 +195,13 @@ print("x[..., 0]", tuple(x[..., 0].shape))
 # Axes are counted from 0, or from the end with a minus: dim=1 is pos, dim=-1 is d_model.
 print("mean over pos:     ", tuple(x.mean(dim=1).shape))
 print("mean over d_model: ", tuple(x.mean(dim=-1).shape))
-print("with the axis kept:", tuple(x.mean(dim=-1, keepdim=True).shape), "lines up with x again")
+print("with the axis kept:", tuple(x.mean(dim=-1, keepdim=True).shape))
+print("x minus its mean:  ", tuple((x - x.mean(dim=-1, keepdim=True)).shape))
 
 # %% [markdown]
+# The last line is called *broadcasting*. `x` is (2, 4, 3) and its mean, with the axis kept, (2, 4, 1). Where one of two tensors has size 1,
+# its number is used for the whole axis of the other: here, the mean of a token is taken off each of the token's three numbers.
+#
 # **Change this and see.** Take the largest number instead of the mean: `x.amax(dim=1)`. Which axis goes? What does the result say about each text?
 #
 # ### Einsum: name the axes
@@ -201,6 +209,19 @@ print("with the axis kept:", tuple(x.mean(dim=-1, keepdim=True).shape), "lines u
 # Most of what a transformer does is multiplying and summing over an axis. *Einsum* lets you say it with names. Each axis gets a letter:
 #
 # > Line up what has the same letter, and multiply. **The letters that are missing on the right are summed.**
+#
+# The letters are yours to choose. Here `b` is batch, `p` is pos, `m` is d_model (`d` is kept for another axis, d_head) and `o` is out. First with numbers:
+# the four tokens of text 0, and what is left when `p` is missing on the right.
+
+# %%
+print("x[0], a row for each token:")
+print(x[0])
+print("pm->m, summed over the tokens:  ", torch.einsum("pm->m", x[0]))
+print("pm->p, summed over the numbers: ", torch.einsum("pm->p", x[0]))
+print("pm,pm->p, each number squared and summed:", torch.einsum("pm,pm->p", x[0], x[0]))
+
+# %% [markdown]
+# The same with more axes. Before you read a line's result, say which letters are missing on the right.
 
 # %%
 W = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])  # (d_model = 3, out = 2)
@@ -208,24 +229,25 @@ patterns = {
     "bpm->bm": [x],  # p is missing: sum over the positions
     "bpm->mpb": [x],  # nothing is missing: the axes change places
     "bpm,mo->bpo": [x, W],  # m is missing: each position's vector times W
-    "bpm,bqm->bpq": [x, x],  # m is missing: the dot product of every position with every position
+    "bpm,bqm->bpq": [x, x],  # m is missing: every position with every position (q is pos again, under a second letter)
 }
 for pattern, tensors in patterns.items():
     shapes = " and ".join(str(tuple(tensor.shape)) for tensor in tensors)
     print(f"{pattern:14} {shapes:24} → {tuple(torch.einsum(pattern, *tensors).shape)}")
 
 # %% [markdown]
-# The third line is a layer of a network. The fourth is the heart of attention. Read them aloud with their names: *batch, pos, d_model times
-# d_model, out, gives batch, pos, out*.
+# The third line is a layer of a network. The fourth compares every position with every other: it multiplies two vectors number by number and
+# sums, which is called their *dot product*. *Attention*, the part of a language model by which one position looks at others, begins with it.
+# Read them aloud with their names: *batch, pos, d_model times d_model, out, gives batch, pos, out*.
 
 # %% [raw] predict="start-einsum-missing"
 # question = "x is (batch 2, pos 4, d_model 3) and W is (d_model 3, out 2). What does torch.einsum('bpm,mo->bo', x, W) return?"
-# choices = ["an error, because p is missing on the right", "shape (2, 2): for each text, the sum of its four positions' results", "shape (2, 2): the result of the last position alone"]
-# answer = 1
+# choices = ["an error, because p is missing on the right", "shape (2, 2): the result of the last position alone", "shape (2, 2): for each text, the sum of its four positions' results"]
+# answer = 2
 # why = [
 #   "A reasonable worry. But a missing letter is no error; it is an instruction: sum over it. That is also how einsum surprises people.",
-#   "Right. m and p are both missing, so both are summed: over m inside each product, over p afterwards.",
 #   "Nothing is picked by a missing letter. It is summed: all four positions count the same.",
+#   "Right. m and p are both missing, so both are summed: over m inside each product, over p afterwards.",
 # ]
 
 # %%
@@ -249,10 +271,18 @@ reveal("start-einsum-missing")
 #
 # $$\text{softmax}(x)_i = \frac{e^{x_i}}{\sum_j e^{x_j}}$$
 #
-# A score that is higher by 1 gets a share that is $e$ = 2.7 times as large.
+# A score that is higher by 1 gets a share that is $e$ = 2.718 times as large.
 
 # %%
 scores = torch.tensor([0.0, 1.0, 2.0, 4.0])
+share = torch.softmax(scores, dim=-1)
+for score, one in zip(scores, share, strict=True):
+    print(f"score {score:.0f}: share {one:.4f}")
+print(
+    f"score 1 against score 0: {share[1] / share[0]:.3f} times; score 2 against score 1: {share[2] / share[1]:.3f} times"
+)
+
+# %%
 names = ["score 0", "score 1", "score 2", "score 4"]
 shares = torch.stack([torch.softmax(factor * scores, dim=-1) for factor in (0.2, 1, 3)])
 plots.lines(
@@ -294,7 +324,7 @@ reveal("start-softmax-shift")
 #
 # ### Logits and loss: how wrong is it?
 #
-# A language model does one thing: after each token it gives every token of its vocabulary a score for coming next. These scores are
+# A language model does one thing: after each token it gives every token of its *vocabulary*, all the tokens that it knows, a score for coming next. These scores are
 # its [[term:logits]]; softmax makes them probabilities. Then the next token comes, and we can ask how surprised the model was:
 #
 # $$\text{surprise} = -\log p(\text{the token that came})$$
@@ -336,8 +366,16 @@ for name, probabilities in given.items():
 reveal("start-which-loss")
 
 # %% [markdown]
-# What do such numbers mean? $e^{\text{loss}}$ is the number of sides of a fair die that is as hard to guess. A model that knows nothing about
-# a vocabulary of 1,024 tokens has 1,024 sides, so its loss is log 1024 = 6.93 nats. The bundled model of lesson 02 came down to:
+# What do such numbers mean? $e^{\text{loss}}$ is the number of sides of a fair die that is as hard to guess:
+
+# %%
+for sides in (2, 6, 1024):
+    surprise = torch.tensor(1 / sides).log().neg()  # what one roll of a fair die with so many sides costs
+    print(f"{sides:4} sides: loss {surprise:.2f} nats, and e to the {surprise:.2f} is {surprise.exp():.0f}")
+
+# %% [markdown]
+# So a model that knows nothing about a vocabulary of 1,024 tokens has a loss of log 1024 = 6.93 nats. The bundled model of lesson 02 came
+# down to:
 
 # %%
 card = models.card("code-2l")
@@ -361,13 +399,13 @@ print(f"on Python that it was not trained on: {loss:.2f} nats, a die with {loss.
 # ## Watch
 #
 # - [[paper:welchlabs2024]]: 24 minutes, and a picture of where this course is going. Watch it before any paper.
-# - [[paper:3blue1brown2017]]: chapters 1 to 4 (what a network is, and how it learns) before lesson 01; the later chapters, on
-#   transformers and attention, before lesson 02. If you have seen them, watch the one on attention again: you will write it soon.
+# - [[paper:3blue1brown2017]]: chapters 1 to 4 (what a network is, and how it learns) this week; the later chapters, on
+#   transformers and attention, before [[lesson:02]]. If you have seen them, watch the one on attention again: you will write it soon.
 #
 # ## Read
 #
 # 1. [[paper:olah2022]]: a short, informal essay. Networks as compiled programs: what would reverse-engineering one take? Skip what
-#    is unclear; it comes back in lessons 01 and 12.
+#    is unclear; it comes back in later lessons.
 # 2. [[paper:nanda2022_glossary]]: not to be read through. Keep it open beside the course and look things up.
 #
 # ## Do
