@@ -173,9 +173,8 @@ def all_dot_products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
 # %%
 letters = list("abracadabra")
 alphabet = sorted(set(letters))  # a b c d r: five letters, so d_head = 5
-turn = (
-    torch.arange(len(letters)) * torch.pi / len(letters)
-)  # arange: 0, 1, 2, ...; so this is the angle of each position
+# arange counts 0, 1, 2, ...; so this is the angle of each position.
+turn = torch.arange(len(letters)) * torch.pi / len(letters)
 
 
 def direction(angle):  # (pos,) → (pos, d_head): a vector of length 1 that turns in the first two dimensions
@@ -504,9 +503,8 @@ previous = torch.cat([file[:-1] for file in others])  # torch.cat: one tensor af
 following = torch.cat([file[1:] for file in others])
 d_vocab = tokenizer.d_vocab
 
-how_often = (
-    torch.bincount(following, minlength=d_vocab) + 1.0
-)  # how many of each token; + 1, so that none is impossible
+# bincount counts how often each token occurs; + 1, so that none is impossible.
+how_often = torch.bincount(following, minlength=d_vocab) + 1.0
 pairs = torch.bincount(previous * d_vocab + following, minlength=d_vocab**2).view(d_vocab, d_vocab)
 by_frequency = how_often.log()  # softmax of the logs of the counts gives back their shares
 by_pairs = (pairs + 3 * how_often / how_often.sum()).log()  # (previous token, next token)
