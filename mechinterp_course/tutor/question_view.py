@@ -50,12 +50,13 @@ def as_plain(text: str) -> str:
 
 def question_text(question: Question, note: str = "") -> str:
     """Return the question, its choices, and how to answer in code."""
-    call = f'{question.kind}("{question.id}", "b"{", sure=70" if question.kind == "predict" else ""})'
+    # No letter as an example: it would be taken for a tip.
+    call = f'{question.kind}("{question.id}", "?"{", sure=70" if question.kind == "predict" else ""})'
     lines = [as_plain(question.question)]
     lines += [f"  {letter(i)}) {as_plain(choice)}" for i, choice in enumerate(question.choices)]
     if question.kind == "predict":
         lines.append(f"How sure are you: {SURE_WORDS}?")
-    return "\n".join([*lines, *([note] if note else []), f"To answer in code: {call}"])
+    return "\n".join([*lines, *([note] if note else []), f"To answer in code, with your letter for the ?: {call}"])
 
 
 def explanation_text(question: Question, opening: str, first: int | None) -> str:

@@ -19,7 +19,7 @@ You add 100 to every score. What does softmax return?
   b) probabilities near 1
   c) nan & <nothing> else
 How sure are you: 50, 70 or 90 %?
-To answer in code: predict("softmax-shift", "b", sure=70)
+To answer in code, with your letter for the ?: predict("softmax-shift", "?", sure=70)
 """
 SAVED = 'Saved: b) probabilities near 1, 70 % sure. You can change it until you run reveal("softmax-shift").\n'
 REVEALED = """\
@@ -114,7 +114,7 @@ def test_answers_in_code_are_read_kindly(capsys, choice, sure, sentence):
 
 def test_a_quiz_question_explains_every_choice_once_answered(workspace, capsys):
     assert quiz("row-axis") is None
-    assert said(capsys).endswith('  a) query\n  b) key\nTo answer in code: quiz("row-axis", "b")\n')
+    assert said(capsys).endswith('  a) query\n  b) key\nTo answer in code, with your letter for the ?: quiz("row-axis", "?")\n')
     quiz("row-axis", "a")
     assert said(capsys) == (
         "Not this one. The answer is b.\n"
@@ -173,7 +173,7 @@ def test_markdown_becomes_html_and_plain_text(markdown, html, plain):
 def test_html_of_a_question_escapes_its_choices_and_says_how_to_answer():
     html = question_view.question_html(catalog.course().question("softmax-shift"), note="a <note>")
     assert "<code>nan</code> &amp; &lt;nothing&gt; else" in html and "a &lt;note&gt;" in html
-    assert "<code>predict(&quot;softmax-shift&quot;, &quot;b&quot;, sure=70)</code>" in html
+    assert "<code>predict(&quot;softmax-shift&quot;, &quot;?&quot;, sure=70)</code>" in html
 
 
 def test_html_of_an_explanation_puts_yours_first_and_then_the_right_one():
@@ -303,7 +303,7 @@ def test_in_a_kernel_nothing_blocks_nothing_is_returned_and_nothing_goes_to_stde
     assert all(o.output_type in ("display_data", "stream") for cell in outputs for o in cell)
     for at in (1, 2):
         assert "application/vnd.jupyter.widget-view+json" in outputs[at][0].data
-        assert "To answer in code:" in outputs[at][0].data["text/plain"]
+        assert "To answer in code" in outputs[at][0].data["text/plain"]
     assert "The answer is a." in outputs[3][0].data["text/html"]
     assert "First steps" in outputs[5][0].data["text/html"] and "First steps" in outputs[5][0].data["text/plain"]
     assert set(outputs[7][0].data) == {"text/html", "text/plain"}
