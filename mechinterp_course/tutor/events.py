@@ -18,19 +18,20 @@ import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 MARKER = ".mechinterp"  # a folder that holds this folder is a workspace
 FILE = "progress.jsonl"
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
+_latest = datetime.min.replace(tzinfo=UTC)  # of this process's events
 _session: list["Event"] = []  # what could not be written: it counts as long as the kernel lives
 _told_once = False  # a disk that cannot be written is mentioned once
 
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the file. `at` is UTC with milliseconds, `day` the date where the learner was."""
+    """One line of the file. `at` is UTC with microseconds, `day` the date where the learner was."""
 
     id: str
     at: str
@@ -93,8 +94,10 @@ def record(kind: str, **data) -> None:
 
 
 def _new_event(kind: str, data: dict) -> Event:
-    now = datetime.now(UTC)
-    at = now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
+    global _latest
+    # Two events of one moment must stay in their order: a changed prediction would else be the old one.
+    now = _latest = max(datetime.now(UTC), _latest + timedelta(microseconds=1))
+    at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return Event(str(uuid.uuid4()), at, kind, platform.node(), now.astimezone().date().isoformat(), data)
 
 

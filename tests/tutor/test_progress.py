@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -341,3 +341,16 @@ def test_the_state_loads_neither_torch_nor_a_notebook_library():
     env = {**os.environ, "MECHINTERP_CONTENT": str(TINY)}
     run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_events_of_one_moment_keep_their_order(workspace, monkeypatch):
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(events_module, "datetime", Stopped)
+    monkeypatch.setattr(events_module, "_latest", datetime(2025, 1, 1, tzinfo=UTC))
+    for number in range(20):
+        progress.record("note", number=number)
+    assert [event.data["number"] for event in progress.load()] == list(range(20))
