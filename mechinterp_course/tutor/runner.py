@@ -125,12 +125,13 @@ def examine(
 def own_random_state():
     """Give the block its own, fixed random state and put the learner's back; what it writes to stderr goes to stdout.
 
-    nbgrader gives no points to a cell that wrote one line to stderr, a harmless warning included.
+    torch uses one thread meanwhile: sums in another order round differently, and a token that is drawn may then be
+    another one, so that the same answer would not behave the same twice. nbgrader gives no points to a cell that wrote one line to stderr, a harmless warning included.
     """
     python_state = random.getstate()
     numpy = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy else None
-    grad_enabled = torch.is_grad_enabled()
+    grad_enabled, threads = torch.is_grad_enabled(), torch.get_num_threads()
     try:
         with torch.random.fork_rng(devices=[]), contextlib.redirect_stderr(sys.stdout):
             torch.default_generator.manual_seed(0)  # the CPU's alone: a GPU's state is the learner's too
@@ -138,8 +139,10 @@ def own_random_state():
             if numpy:
                 numpy.random.seed(0)
             torch.set_grad_enabled(True)
+            torch.set_num_threads(1)
             yield
     finally:
+        torch.set_num_threads(threads)
         torch.set_grad_enabled(grad_enabled)
         random.setstate(python_state)
         if numpy:

@@ -130,7 +130,8 @@ def test_the_recipe_makes_these_weights(tmp_path):
     for _ in range(50):
         run.train_epoch()
     for name, tensor in models.weights(NAME, checkpoint=50).items():
-        torch.testing.assert_close(run.weights[name].detach(), tensor, atol=3e-3, rtol=0)
+        # Rounding differs with the machine and its threads, and training makes it larger; another seed differs by 1.4.
+        assert (run.weights[name].detach() - tensor).norm() < 0.02 * tensor.norm(), name
 
 
 # --- the model in TransformerLens ---------------------------------------------------------------------------------

@@ -466,3 +466,13 @@ def test_a_check_needs_no_nbgrader():
     env = {"MECHINTERP_CONTENT": str(TINY_COURSE), "MECHINTERP_WORKSPACE": "", "PATH": "", "OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     assert run.stdout.splitlines()[-1].startswith("✓ double") and run.stderr == ""
+
+
+def test_a_check_computes_on_one_thread_and_puts_the_learners_number_back():
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        check("double", lambda x: seen.append(torch.get_num_threads()) or 2 * x)
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
