@@ -1746,7 +1746,7 @@ def generate_unfiltered(answer, draw):
     # Token 0 has 0.3; the other 63 share the rest, some a little more than others.
     rest = torch.linspace(1.2, 0.8, 63)
     out = drawn(answer, draw, torch.cat([torch.tensor([0.3]), 0.7 * rest / rest.sum()]), ())
-    groups = torch.bucketize(out, torch.tensor([1, 50, 60]), right=True)
+    groups = torch.bucketize(out.contiguous(), torch.tensor([1, 50, 60]), right=True)
     shares = torch.stack([torch.tensor(0.3), *(0.7 * part.sum() / rest.sum() for part in rest.split([49, 10, 4]))])
     expect_shares(groups, shares, "", ["token 0", "tokens 1 to 49", "tokens 50 to 59", "tokens 60 to 63"])
 
