@@ -19,6 +19,7 @@ import numpy as np
 
 # Draws every waiting figure once the library is there. `{packed}` is the packed library, or empty.
 SCRIPT = """
+<style>.mechinterp-heads h4 { font-size: 10px; line-height: 1.2; } .mechinterp-heads h2 { display: none; }</style>
 <script>
 (() => {
   const shared = (window.mechinterpHeads ??= {});
@@ -33,6 +34,7 @@ SCRIPT = """
       const { label, ...heads } = JSON.parse(place.dataset.mechinterpHeads);
       delete place.dataset.mechinterpHeads;
       place.id = "mechinterp-heads-" + Math.random().toString(36).slice(2);
+      place.className = "mechinterp-heads";
       place.setAttribute("role", "group");
       place.setAttribute("aria-label", label);
       place.style.display = "block";
@@ -69,11 +71,11 @@ class Carrier:
         return True
 
 
-def heads_place(patterns: np.ndarray, labels: list[str], names: list[str], label: str) -> str:
-    """Return the empty element in which the script draws the heads."""
+def heads_place(patterns: np.ndarray, tokens: list[str], names: list[str], label: str) -> str:
+    """Return the empty element in which the script draws the heads. CircuitsVis numbers the tokens itself: "John (4)"."""
     known = {
         "attention": np.round(patterns, 3).tolist(),
-        "tokens": labels,
+        "tokens": tokens,
         "attentionHeadNames": names,
         "maskUpperTri": not np.triu(patterns, 1).any(),
         "label": label,

@@ -1,7 +1,7 @@
 """Pictures of tensors: each function takes numbers that were computed elsewhere and returns a plotly figure.
 
-Titles, axis labels and alternative text are required; the text stands under the title, where eyes and screen readers find it,
-and in `figure.layout.meta["alt"]`. Colours can be told apart by colour-blind readers, on light and dark pages alike.
+Titles, axis labels and alternative text are required; the text stands under the title, in `figure.layout.meta["alt"]` and, for
+screen readers, behind the figure (`figure.py`). Colours can be told apart by colour-blind readers, on light and dark pages alike.
 Must not import torch, TransformerLens, or anything of courses and notebooks.
 """
 
@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from mechinterp_course.errors import CourseError
+from mechinterp_course.interp.figure import Figure
 
 # Okabe and Ito's palette without black and yellow, which vanish on a dark and on a light page.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"]
@@ -147,8 +148,11 @@ def arrows(vectors, labels, *, title, alt, xlabel="dimension 0", ylabel="dimensi
         )
     reach = 1.25 * max(float(np.abs(vectors).max()), 1e-9)
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(range=[-reach, reach], title=_named(xlabel, "xlabel"))
-    figure.update_yaxes(range=[-reach, reach], title=_named(ylabel, "ylabel"))
+    figure.update_xaxes(range=[-reach, reach], title=_named(xlabel, "xlabel"), constrain="domain")
+    # JupyterLab stretches a figure to the page's width: the axes keep one scale then, too.
+    figure.update_yaxes(
+        range=[-reach, reach], title=_named(ylabel, "ylabel"), scaleanchor="x", scaleratio=1, constrain="domain"
+    )
     return _finish(figure, title, alt, high=420, wide=420)
 
 
@@ -261,7 +265,7 @@ def _finish(figure, title, alt, *, high=340, left=70, below=60, wide=None) -> go
         height=high + above + below,
         margin=dict(l=left, r=right, t=above, b=below),
     )
-    return figure
+    return Figure(figure)
 
 
 def _named(text: str, what: str) -> str:

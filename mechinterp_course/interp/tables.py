@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from mechinterp_course.errors import CourseError
+from mechinterp_course.interp.figure import Figure
 from mechinterp_course.interp.plots import GRID, INK, TEMPLATE
 
 WIDTH = 980  # pixels
@@ -35,7 +36,7 @@ def table(rows: Sequence[tuple], columns: Sequence[str] | None = None, *, title:
     widths = _widths(names, cells)
     lines = [max(math.ceil(len(cell) * LETTER / (width - 16)) for cell, width in zip(row, widths, strict=True))
              for row in zip(*cells, strict=True)]  # fmt: skip
-    figure = go.Figure(
+    figure = Figure(
         go.Table(
             columnwidth=widths,
             header=dict(values=[f"<b>{_plain(name)}</b>" for name in names]),

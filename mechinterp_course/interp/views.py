@@ -101,7 +101,7 @@ def attention_heads(patterns, tokens: Sequence[str], *, title, alt, names: Seque
     most = "; ".join(f"{name}: {_strongest(p, labels)}" for name, p in zip(names, patterns, strict=True))
     picture = as_address(heads_picture(patterns, labels, names))
     body = (
-        heads_place(patterns, labels, names, f"{title}. {alt}")
+        heads_place(patterns, [visible(token) for token in tokens], names, f"{title}. {alt}")
         + "<details open><summary>All heads as a picture</summary>"
         + f'<img src="{picture}" alt="{escape(f"{title}. {alt}")}" style="max-width:100%">'
         + f"<p>The strongest look of each head, the first query left out: {escape(most)}.</p></details>"
