@@ -220,10 +220,7 @@ def load(name: str | Path, processed: bool = False, online: bool = False, checkp
         if _is_native(folder):
             bridge = _boot_native(folder, checkpoint)
         elif checkpoint is not None:
-            raise CourseError(
-                f"{name} is loaded as it was at its end: checkpoints are loaded of native models only.",
-                "Leave the checkpoint out.",
-            )
+            bridge = _boot_checkpoint(_need_folder(name), checkpoint)
         else:
             bridge = _boot(str(folder or name), hub=folder is None)
     bridge.eval()
@@ -271,6 +268,23 @@ def _boot(name: str, hub: bool):
             f"{name} is a model of the Hugging Face hub, and it is not on this machine.",
             f'load("{name}", online=True) fetches it where there is a network. Bundled: {", ".join(names())}.',
         ) from error
+
+
+def _boot_checkpoint(folder: Path, checkpoint: int):
+    """A GPT-2 folder with the weights of a checkpoint in place of its own."""
+    file = _weights_file(folder, checkpoint)
+    _gpt2_settings(folder)
+    from safetensors.torch import load_file
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+
+    # Attention written out, as `boot_transformers` has it: the fused kernel shows no scores.
+    settings = GPT2Config.from_pretrained(folder, attn_implementation="eager")
+    model = GPT2LMHeadModel(settings)
+    # Not strict: a tied lm_head is not in the file.
+    model.load_state_dict({key: tensor.float() for key, tensor in load_file(file).items()}, strict=False)
+    reader = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return TransformerBridge.boot_transformers(str(folder), device="cpu", hf_model=model.eval(), tokenizer=reader)
 
 
 def _boot_native(folder: Path, checkpoint: int | None):

@@ -43,6 +43,28 @@ class Recipe(Described):
     init_std: float = 0.02
     seed: int = 0
 
+    def tokens_seen(self, steps: int) -> int:
+        """How many tokens were predicted in so many steps."""
+        return steps * self.batch * (self.n_ctx - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionRecipe(Recipe):
+    """An attention-only code model, trained on a mixture (`mixture`). Its MLPs have one hidden unit and stay zero."""
+
+    embed_std: float = 0.5  # of embeddings and positions at the start; projections have 1/sqrt(d_model)
+    # Each stage: its first step, rows, tokens a row, rows that are loops, rows with one copied chunk; the rest is source.
+    stages: tuple[tuple[int, int, int, int, int], ...] = ()
+    kept: tuple[int, ...] = ()  # the steps whose weights are kept, the last one apart
+
+    def stage(self, step: int) -> tuple[int, int, int, int, int]:
+        """The stage that a step belongs to."""
+        return [stage for stage in self.stages if stage[0] <= step][-1]
+
+    def tokens_seen(self, steps: int) -> int:
+        """How many tokens were predicted in so many steps."""
+        return sum(rows * (width - 1) for _, rows, width, _, _ in map(self.stage, range(steps)))
+
 
 @dataclasses.dataclass(frozen=True)
 class ModularRecipe(Described):
@@ -72,6 +94,27 @@ class ModularRecipe(Described):
         return sorted(epoch for epoch in epochs if epoch <= self.steps)
 
 
+# What `code-attn-1l` and `code-attn-2l` have in common. Rows of 64, 128, then 256 tokens: the circuit forms on short
+# loops in about 300 steps, and is carried over to all 256 positions and to source.
+ATTENTION = {
+    "d_model": 96,
+    "n_heads": 4,
+    "d_mlp": 1,
+    "steps": 2000,
+    "batch": 8,
+    "lr": 3e-3,
+    "lr_end": 0.05,
+    "warmup": 50,
+    "weight_decay": 0.01,
+    "stages": (
+        (0, 32, 64, 32, 0),
+        (300, 16, 128, 12, 4),
+        (450, 8, 256, 6, 2),
+        (750, 8, 256, 2, 2),
+        (1000, 8, 256, 0, 3),
+    ),
+}
+
 RECIPES = {
     recipe.name: recipe
     for recipe in [
@@ -89,6 +132,23 @@ RECIPES = {
             lr_end=0.05,
             warmup=200,
             init_std=0.05,
+        ),
+        AttentionRecipe(
+            name="code-attn-1l",
+            about="A one-layer transformer without MLPs, trained on the same mixture as code-attn-2l.",
+            good_for="what attention alone does, and what one layer of it cannot do: induction",
+            n_layers=1,
+            **ATTENTION,
+        ),
+        AttentionRecipe(
+            name="code-attn-2l",
+            about="A two-layer transformer without MLPs, with a previous-token head and induction heads.",
+            good_for="induction: finding the circuit, cutting it, and watching it form over 24 checkpoints",
+            n_layers=2,
+            # Denser where the circuit forms: between steps 200 and 700 on the seed of the bundled model.
+            kept=(0, 16, 32, 64, 100, 150, 200, 225, 250, 275, 300, 350)
+            + (400, 450, 500, 550, 600, 700, 800, 1000, 1200, 1400, 1700),
+            **ATTENTION,
         ),
         ModularRecipe(
             name="mod-add-53",

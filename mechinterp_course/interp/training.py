@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.interp import recipes, tasks, tokenizer
-from mechinterp_course.interp.recipes import Recipe
+from mechinterp_course.interp import mixture, recipes, tasks, tokenizer
+from mechinterp_course.interp.recipes import AttentionRecipe, Recipe
 
 SAVE_EVERY = 30.0  # seconds between two saved states: what an interruption costs at most
 MEASURE_EVERY = 500  # steps between two measurements on the validation split
@@ -40,9 +40,13 @@ def new_model(recipe: Recipe):
         bos_token_id=0,
         eos_token_id=0,
         use_cache=False,
+        tie_word_embeddings=not isinstance(recipe, AttentionRecipe),
     )
     torch.manual_seed(recipe.seed)
-    return GPT2LMHeadModel(config)
+    model = GPT2LMHeadModel(config)
+    if isinstance(recipe, AttentionRecipe):
+        mixture.start(model, recipe)
+    return model
 
 
 def token_stream(texts: list[str]):
@@ -57,6 +61,8 @@ def batch_of(stream, recipe: Recipe, step: int):
     """The batch of a step: windows at random places of the stream, BOS first. Shape (batch, n_ctx)."""
     import torch
 
+    if isinstance(recipe, AttentionRecipe):
+        return mixture.batch_of(stream, recipe, step)
     rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
     starts = torch.randint(len(stream) - recipe.n_ctx + 2, (recipe.batch, 1), generator=rng)
     windows = stream[starts + torch.arange(recipe.n_ctx - 1)]
@@ -190,9 +196,13 @@ def follow(run: Run, train_texts: list[str], validation_texts: list[str], progre
     with Progress(*columns, disable=not progress) as bar:
         line = bar.add_task(run.recipe.name, total=run.recipe.steps, completed=run.step)
         started, saved = time.monotonic() - run.seconds, time.monotonic()
+        if run.step == 0:
+            shutil.rmtree(run.file.parent / "checkpoints", ignore_errors=True)  # of an earlier model in this folder
+        keep_checkpoint(run)
         while run.step < run.recipe.steps:
             loss = train_step(run.model, run.optimizer, run.recipe, stream, run.step)
             run.step += 1
+            keep_checkpoint(run)
             last = run.step == run.recipe.steps
             bar.update(line, advance=1, description=f"{run.recipe.name}  loss {loss:.2f}")
             if run.step % MEASURE_EVERY == 0 or last:
@@ -205,15 +215,27 @@ def follow(run: Run, train_texts: list[str], validation_texts: list[str], progre
                 saved = time.monotonic()
 
 
-def write_model(model, folder: Path) -> None:
-    """Write the Hugging Face folder: weights stored as float16 and declared as float32, so they load as float32."""
+def keep_checkpoint(run: Run) -> None:
+    """Write the weights as they are, if the recipe keeps those of this step; the last step's are the model itself."""
+    if run.step in getattr(run.recipe, "kept", ()) and run.step < run.recipe.steps:
+        file = run.file.parent / "checkpoints" / f"{run.step:06d}.safetensors"
+        file.parent.mkdir(exist_ok=True)
+        write_weights(run.model, file)
+
+
+def write_weights(model, file: Path) -> None:
+    """Write the weights as float16. A tied lm_head is left out: Hugging Face ties it again on loading."""
     import torch
     from safetensors.torch import save
 
-    # lm_head is tied to wte: Hugging Face leaves it out of the file and ties it again on loading.
     weights = {name: p.detach().cpu().to(torch.float16).contiguous() for name, p in model.named_parameters()}
     packed = save(weights, metadata={"format": "pt"})
-    write_atomically(folder / "model.safetensors", lambda path: path.write_bytes(packed))
+    write_atomically(file, lambda path: path.write_bytes(packed))
+
+
+def write_model(model, folder: Path) -> None:
+    """Write the Hugging Face folder: weights stored as float16 and declared as float32, so they load as float32."""
+    write_weights(model, folder / "model.safetensors")
     config = model.config.to_diff_dict()
     config |= {"architectures": ["GPT2LMHeadModel"], "dtype": "float32"}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -226,14 +248,20 @@ def write_card(run: Run, folder: Path, texts: dict[str, list[str]]) -> dict:
     import torch
 
     recipe = run.recipe
+    attention_only = isinstance(recipe, AttentionRecipe)
+    series = sorted((folder / "checkpoints").glob("*.safetensors"))
     stored = run.model.half().float().eval()
     card = {
         "name": recipe.name,
         "about": recipe.about,
         "good_for": recipe.good_for,
-        "form": "GPT-2 (Hugging Face GPT2LMHeadModel): learned positions, LayerNorm, gelu_new, tied embeddings",
+        "form": mixture.FORM
+        if attention_only
+        else "GPT-2 (Hugging Face GPT2LMHeadModel): learned positions, LayerNorm, gelu_new, tied embeddings",
         "parameters": sum(p.numel() for p in stored.parameters()),
-        "bytes": sum(f.stat().st_size for f in folder.iterdir() if f.name in ("model.safetensors", *tokenizer.FILES)),
+        "bytes": sum(
+            f.stat().st_size for f in [folder / "model.safetensors", *series, *(folder / t for t in tokenizer.FILES)]
+        ),
         "storage": "float16, loaded as float32",
         "recipe": recipe.numbers(),
         "seed": recipe.seed,
@@ -242,7 +270,7 @@ def write_card(run: Run, folder: Path, texts: dict[str, list[str]]) -> dict:
             "sha256_of_manifest": tasks.corpus_hash(),
         },
         "steps": run.step,
-        "tokens_seen": run.step * recipe.batch * (recipe.n_ctx - 1),
+        "tokens_seen": recipe.tokens_seen(run.step),
         "loss": {s: held_out_loss(stored, texts[s], share=8 if s == "train" else 1) for s in tasks.SPLITS},
         "validation_curve": run.curve,
         "licence": "weights: Apache-2.0; trained on text under the PSF licence (zoo/corpus/LICENSE-PYTHON.txt)",
@@ -251,6 +279,10 @@ def write_card(run: Run, folder: Path, texts: dict[str, list[str]]) -> dict:
         "machine": {"device": run.device, "threads": torch.get_num_threads(), "processor": platform.machine()},
         "minutes": round(run.seconds / 60, 1),
     }
+    if attention_only:
+        from mechinterp_course.interp import induction
+
+        card |= induction.figures(folder, [*(int(file.stem) for file in series), run.step], texts["test"])
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return card
 

@@ -1,0 +1,114 @@
+"""The mixture that the attention-only models learn from, and how they begin and train."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from mechinterp_course.interp import induction, mixture, models, recipes, tasks, training
+
+TINY = recipes.AttentionRecipe(
+    name="tiny-attn",
+    about="",
+    good_for="",
+    n_layers=2,
+    d_model=16,
+    n_heads=2,
+    d_mlp=1,
+    n_ctx=256,
+    steps=6,
+    batch=2,
+    lr=3e-3,
+    warmup=2,
+    stages=((0, 4, 64, 4, 0), (3, 5, 128, 2, 2)),
+    kept=(0, 2, 4),
+)
+
+
+@pytest.fixture
+def stream():
+    return torch.randint(1, 1024, (5000,), generator=torch.Generator().manual_seed(0))
+
+
+def rng():
+    return torch.Generator().manual_seed(3)
+
+
+def test_a_loop_repeats_one_segment_to_the_end():
+    for row in mixture.loops(20, 63, rng()):
+        periods = [p for p in range(1, 63) if torch.equal(row[p:], row[:-p])]
+        assert mixture.SHORTEST <= periods[0] < 31
+
+
+def test_a_copy_is_one_chunk_written_twice():
+    """Equal pairs at one distance follow each other: a run of at least the shortest length, and nothing longer than allowed."""
+    for row in mixture.copies(40, 127, rng()):
+        longest = 0
+        for distance in range(1, 127):
+            run = 0
+            for same in (row[distance:] == row[:-distance]).tolist():
+                run = run + 1 if same else 0
+                longest = max(longest, run)
+        assert mixture.SHORTEST <= longest <= 32
+        assert row.min() >= 1
+
+
+def test_what_stands_in_a_second_copy_is_as_rare_as_chance():
+    rows = mixture.copies(400, 255, rng())
+    seen = (rows[:, :, None] == rows[:, None, :]).tril(-1).any(-1).float()
+    fresh = torch.randint(1, 1024, rows.shape, generator=rng())
+    by_chance = (fresh[:, :, None] == fresh[:, None, :]).tril(-1).any(-1).float()
+    assert 0.1 < (seen.mean() - by_chance.mean()) < 0.16
+
+
+def test_a_batch_depends_on_seed_and_step_and_follows_its_stage(stream):
+    early, late = mixture.batch_of(stream, TINY, 2), mixture.batch_of(stream, TINY, 3)
+    assert early.shape == (4, 64)
+    assert late.shape == (5, 128)
+    assert (late[:, 0] == 0).all()
+    assert (stream.unfold(0, 127, 1) == late[4, 1:]).all(1).any()
+    assert torch.equal(late, training.batch_of(stream, TINY, 3))
+    assert not torch.equal(late, mixture.batch_of(stream, dataclasses.replace(TINY, seed=1), 3))
+
+
+def test_tokens_are_counted_by_stage():
+    assert TINY.tokens_seen(5) == 3 * 4 * 63 + 2 * 5 * 127
+
+
+def test_the_mlps_are_zero_and_stay_so(stream):
+    model = training.new_model(TINY)
+    optimizer = training.new_optimizer(model, TINY)
+    before = model.lm_head.weight.clone()
+    for step in range(3):
+        training.train_step(model, optimizer, TINY, stream, step)
+    assert all(p.abs().max() == 0 for name, p in model.named_parameters() if ".mlp." in name)
+    assert not torch.equal(before, model.lm_head.weight)
+    assert model.lm_head.weight is not model.transformer.wte.weight
+
+
+def test_positions_begin_as_one_rotation_a_step():
+    """The product of two positions depends on their distance alone, and is largest for equal ones."""
+    waves = mixture.sinusoids(40, 64, rng())
+    products = waves @ waves.T / 64
+    torch.testing.assert_close(products.diagonal(1), products[0, 1].expand(39), atol=1e-4, rtol=0)
+    torch.testing.assert_close(products.diagonal(), torch.ones(40), atol=1e-4, rtol=0)
+    assert (products - torch.eye(40)).max() < 0.95
+
+
+def test_checkpoints_are_kept_and_load(tmp_path, monkeypatch):
+    monkeypatch.setattr(induction, "SEQUENCES", 2)
+    monkeypatch.setattr(induction, "LENGTHS", (25,))
+    files = [(path, text) for path, text in tasks.sample() if len(text) > 3000]
+    parts = {"train": files[:2], "validation": files[2:3], "test": files[3:5]}
+    monkeypatch.setattr(tasks, "read_split", lambda split, stdlib=None: parts[split])
+    monkeypatch.setitem(recipes.RECIPES, "tiny-attn", TINY)
+    folder = training.train("tiny-attn", tmp_path / "m", progress=False)
+    assert models.checkpoints(folder) == [0, 2, 4, 6]
+    assert models.card(folder)["checkpoints"] == [0, 2, 4, 6]
+    start, end = models.weights(folder, checkpoint=0), models.weights(folder)
+    assert not torch.equal(start["blocks.0.attn.W_Q"], end["blocks.0.attn.W_Q"])
+    bridge = models.load(folder, checkpoint=2)
+    assert torch.equal(bridge.unembed.W_U, models.weights(folder, checkpoint=2)["unembed.W_U"])
+    tokens = torch.arange(20)[None]
+    assert not torch.equal(bridge(tokens), models.load(folder)(tokens))
+    assert [row["step"] for row in models.card(folder)["checkpoint_curve"]] == [0, 2, 4, 6]
