@@ -15,18 +15,31 @@ app = typer.Typer(
 
 
 @app.command()
-def build() -> None:
-    """Build lessons/, exercises/ and solutions/ from the content folder."""
+def build(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; the exit code is 1 where a file is stale.")
+    ] = False,
+) -> None:
+    """Build lessons/, exercises/ and solutions/ from the content folder, and the README's table from the model cards."""
     from ..course import build as building
     from ..tutor.catalog import course
     from .screen import console, count
 
-    changed = building.write(course(), _clone())
     screen = console()
+    if check:
+        old = building.stale(course(), _clone())
+        for path in old:
+            screen.exact(f"  {path}")
+        if old:
+            screen.line(f"✗ {count(len(old), 'file')} out of date: run `mechinterp author build`.")
+            raise typer.Exit(1)
+        screen.line("✓ Every built file is up to date.", "green")
+        return
+    changed = building.write(course(), _clone())
     for path in changed:
         screen.exact(f"  {path}")
     screen.line(
-        f"✓ {count(len(changed), 'notebook')} changed." if changed else "✓ Every notebook is up to date.", "green"
+        f"✓ {count(len(changed), 'file')} changed." if changed else "✓ Every built file is up to date.", "green"
     )
 
 

@@ -13,6 +13,7 @@ from ..tutor.catalog import QUESTION_KINDS, Cell, Course, Exercise, Lesson
 from .markup import GLOSSARY, HOME, lab_path, lesson_path, resolve, solution_path
 from .notebook import Ids, new_cell, notebook, text_of
 from .pages import card_text, glossary_cells, home_cells, navigation, sitting_text
+from .readme import build_readme
 
 FOLDERS = ("lessons", "exercises", "solutions")
 HIDDEN = "### BEGIN HIDDEN TESTS\n{call}\n### END HIDDEN TESTS"
@@ -46,8 +47,11 @@ def build_shared(course: Course) -> dict[str, str]:
 
 
 def write(course: Course, root: Path) -> list[str]:
-    """Write every notebook below `root`, remove generated ones that no longer belong there; return the changed paths."""
-    made = build(course)
+    """Write every notebook below `root` and the README's table, remove generated notebooks that no longer belong there.
+
+    Returns the changed paths.
+    """
+    made = build(course) | build_readme(root)
     changed = _stale(made, root)
     for path in changed:
         if path in made:
@@ -62,7 +66,7 @@ def write(course: Course, root: Path) -> list[str]:
 
 def stale(course: Course, root: Path) -> list[str]:
     """Return the paths below `root` that a build would change: different, missing, or not of this course."""
-    return _stale(build(course), root)
+    return _stale(build(course) | build_readme(root), root)
 
 
 def _stale(made: dict[str, str], root: Path) -> list[str]:
