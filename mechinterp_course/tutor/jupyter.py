@@ -6,6 +6,7 @@ Jupyter is a process of its own, and nothing of it is imported here. Its setting
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -25,6 +26,7 @@ from .workspace import HOME, Workspace
 
 SECONDS_TO_START = 90
 SECONDS_TO_STOP = 10
+TRIES = 4  # to start on a port that is still free
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Server:
         """Return the address that opens one notebook of the workspace."""
         query = f"?token={self.token}" if self.token else ""
         return f"{self.url}lab/tree/{quote(relative)}{query}"
+
+
+class PortTaken(CourseError):
+    """Another program took the port between our look and JupyterLab's start."""
 
 
 class AlreadyRunning(CourseError):
@@ -57,7 +63,18 @@ def start(ws: Workspace, port: int | None = None) -> Server:
     """Start JupyterLab on the workspace and return it once it answers."""
     if port is not None and not _is_free(port):
         raise CourseError(f"The port {port} is in use.", "Name another: `mechinterp start --port 8899`, or none.")
-    port = port or _free_port()
+    if port is not None:
+        return _start_on(ws, port)
+    # Another JupyterLab that starts at this moment may take the port first: then the next free one.
+    for _ in range(TRIES - 1):
+        try:
+            return _start_on(ws, _free_port())
+        except PortTaken:
+            continue
+    return _start_on(ws, _free_port())
+
+
+def _start_on(ws: Workspace, port: int) -> Server:
     token = secrets.token_hex(24)
     log = ws.hidden / "jupyterlab.log"
     with log.open("w", encoding="utf-8") as output:
@@ -105,7 +122,8 @@ def _wait_until_ready(server: Server, log: Path) -> None:
         if server.process.poll() is not None:
             last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
             why = last[-1].strip() if last else "it said nothing"
-            raise CourseError(f"JupyterLab did not start: {why}", f"Run `mechinterp doctor`; all of it is in {log}.")
+            kind = PortTaken if re.search(r"port \d+ is not available", why) else CourseError
+            raise kind(f"JupyterLab did not start: {why}", f"Run `mechinterp doctor`; all of it is in {log}.")
         if answers(server):
             return
         time.sleep(0.1)

@@ -168,6 +168,34 @@ def test_a_port_that_is_taken_is_a_sentence(learner):
             jupyter.start(learner, port)
 
 
+def test_a_port_that_another_takes_at_the_same_moment_is_left_to_it(learner, monkeypatch):
+    tried = []
+
+    def start_on(ws, port):
+        tried.append(port)
+        if len(tried) < 3:
+            raise jupyter.PortTaken("JupyterLab did not start: port 8888 is not available.")
+        return "server"
+
+    monkeypatch.setattr(jupyter, "_start_on", start_on)
+    assert jupyter.start(learner) == "server" and len(tried) == 3
+    tried.clear()
+    monkeypatch.setattr(jupyter, "TRIES", 2)
+    with pytest.raises(jupyter.PortTaken):
+        jupyter.start(learner)
+
+
+def test_what_jupyter_says_of_a_taken_port_is_understood(learner, monkeypatch, tmp_path):
+    busy = tmp_path / "python"
+    busy.write_text(
+        "#!/bin/sh\necho 'ERROR: the Jupyter server could not be started because port 8888 is not available.'\nexit 1\n"
+    )
+    busy.chmod(0o755)
+    monkeypatch.setattr(jupyter.sys, "executable", str(busy))
+    with pytest.raises(jupyter.PortTaken, match="JupyterLab did not start"):
+        jupyter.start(learner, port=None)
+
+
 def test_a_jupyterlab_that_does_not_start_says_why(learner, monkeypatch, tmp_path):
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'No module named jupyterlab'\nexit 1\n")
