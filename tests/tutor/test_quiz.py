@@ -114,7 +114,9 @@ def test_answers_in_code_are_read_kindly(capsys, choice, sure, sentence):
 
 def test_a_quiz_question_explains_every_choice_once_answered(workspace, capsys):
     assert quiz("row-axis") is None
-    assert said(capsys).endswith('  a) query\n  b) key\nTo answer in code, with your letter for the ?: quiz("row-axis", "?")\n')
+    assert said(capsys).endswith(
+        '  a) query\n  b) key\nTo answer in code, with your letter for the ?: quiz("row-axis", "?")\n'
+    )
     quiz("row-axis", "a")
     assert said(capsys) == (
         "Not this one. The answer is b.\n"
