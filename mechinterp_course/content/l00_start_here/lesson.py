@@ -175,13 +175,13 @@ plots.heatmap(
 # processed at once, `pos` for the place in the text, `d_model` for the numbers at each place. A picture of the whole block:
 #
 # ```
-#                     d_model
-#                   ┌─────────┐
-#              pos  │ text 0  │─┐        x[0]         text 0              (pos, d_model)
-#                   │         │ │        x[0, 2]      its token 2         (d_model,)
-#                   └─┬───────┘ │        x[:, 2]      token 2 of all      (batch, d_model)
-#                     │ text 1  │        x[..., 0]    the first number    (batch, pos)
-#         batch ↘     └─────────┘
+#          d_model
+#        ┌─────────┐
+#   pos  │ text 0  │─┐   x[0]       text 0            (pos, d_model)
+#        │         │ │   x[0, 2]    its token 2       (d_model,)
+#        └─┬───────┘ │   x[:, 2]    token 2 of all    (batch, d_model)
+#          │ text 1  │   x[..., 0]  the first number  (batch, pos)
+#  batch ↘ └─────────┘
 # ```
 #
 # An index removes its axis; a colon keeps it. The rest of the names tells you the shape.
