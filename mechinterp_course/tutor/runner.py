@@ -179,8 +179,8 @@ def _run_check(card: Card, one: Check, guarded: Guarded, draw: Draw) -> dict | N
     except Unsolved as unsolved:
         return _unsolved(card, unsolved.name)
     except Exception as error:
-        # The check worked on a result of a kind that it did not expect; say what came back. Before the first call, and
-        # with a right answer, it is the check that is broken.
+        # The check worked on a result of a kind that it did not expect; say what came back. Before the first
+        # call it is the check that is broken.
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         if not guarded.calls:
             told = f"This check stopped before it could look at your answer ({said}). That is a fault of the course."
