@@ -153,6 +153,7 @@ def _environment(folder: Path, extra: dict[str, str]) -> dict[str, str]:
         "IPYTHONDIR": str(folder / "ipython"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "MECHINTERP_WORKSPACE": "",  # nothing is recorded
+        "MECHINTERP_CACHE": str(folder / "cache"),  # as for somebody who has fetched no model
         REQUESTS: str(folder / "requests.jsonl"),
     }
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), THREADS)

