@@ -331,6 +331,23 @@ def _tell_of_dead_hooks(folder: Path) -> None:
         )
 
 
+def bridge(weights: dict):
+    """The GPT-2 with these weights as a TransformerLens `TransformerBridge`, in eval mode, on the CPU: every hook acts.
+
+    weights: tensors under the names and in the shapes of `weights(name)`, for example from `planted.weights()`. Where there are no MLPs,
+    they are put in with all weights 0, so they add nothing. The tokens have names: "<bos>" is token 0, "t17" token 17.
+    """
+    from mechinterp_course.interp import as_gpt2
+
+    with _hub(online=False):
+        from transformer_lens.model_bridge import TransformerBridge
+
+        made = TransformerBridge.boot_transformers(
+            "planted", device="cpu", hf_model=as_gpt2.model(weights), tokenizer=as_gpt2.numbered_words(weights)
+        )
+    return made.eval()
+
+
 @contextlib.contextmanager
 def _no_progress_bar():
     """Hide the bar that transformers draws on stderr: a line on stderr would cost a learner the cell's points."""
