@@ -1,6 +1,6 @@
-"""What each part of a model adds to a logit: the logit lens, the stream as a sum, and direct logit attribution.
+"""Direct logit attribution: what each part of a model adds to a logit. Its neighbours are imported from here, too.
 
-Works on any TransformerBridge, raw or processed. Must not import TransformerLens.
+`logit_lens` (in `lens`), `decompose` (in `residual`) and `attribution_patching` (in the module of that name). Works on any TransformerBridge, raw or processed. Must not import TransformerLens.
 """
 
 import re
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mechinterp_course.errors import CourseError
 from mechinterp_course.interp import plots
+from mechinterp_course.interp.attribution_patching import attribution_patching
 from mechinterp_course.interp.cache import Tokens, activations
 from mechinterp_course.interp.lens import Lens, logit_lens
 from mechinterp_course.interp.residual import (
@@ -25,7 +26,15 @@ from mechinterp_course.interp.residual import (
     token_texts,
 )
 
-__all__ = ["Attribution", "Lens", "Parts", "decompose", "direct_logit_attribution", "logit_lens"]
+__all__ = [
+    "Attribution",
+    "Lens",
+    "Parts",
+    "attribution_patching",
+    "decompose",
+    "direct_logit_attribution",
+    "logit_lens",
+]
 
 
 @dataclass(frozen=True)

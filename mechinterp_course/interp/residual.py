@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechinterp_course.errors import CourseError
+from mechinterp_course.interp import plots
 from mechinterp_course.interp.cache import Name, Tokens, act_name, activations
 
 BY = ("head", "component", "layer")
@@ -69,6 +70,15 @@ def token_texts(model, ids) -> list[str]:
     if getattr(model, "tokenizer", None) is None:
         return [str(int(i)) for i in ids]
     return [model.tokenizer.decode([int(i)]) for i in ids]
+
+
+def position_labels(model, tokens: Int[Tensor, "batch pos"]) -> list[str]:
+    """Return a label for each position of several prompts: its token, "5 John/Mary" where there are two, "5 …" where more."""
+    labels = []
+    for pos, ids in enumerate(tokens.T.tolist()):
+        words = list(dict.fromkeys(plots.visible(text) for text in token_texts(model, dict.fromkeys(ids))))
+        labels.append(f"{pos} {'/'.join(words)}" if len(words) <= 2 else f"{pos} …")
+    return labels
 
 
 def place(pos: int, length: int) -> int:

@@ -4,7 +4,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Within these tests, every call of these modules is checked against the shapes in its signature.
-SHAPED = ["attention", "cache", "fourier", "grokking", "modular"]
+SHAPED = ["attention", "attribution", "cache", "fourier", "grokking", "lens", "modular", "residual"]
 install_import_hook([f"mechinterp_course.interp.{name}" for name in SHAPED], "beartype.beartype")
 
 
@@ -27,6 +27,31 @@ def tiny_folder(tmp_path_factory):
         for weights in model.parameters():  # biases of zero would hide a forgotten one
             if weights.dim() == 1:
                 torch.nn.init.normal_(weights, mean=weights.mean().item(), std=0.1)
+        model.save_pretrained(folder)
+    for file in tokenizer.FILES:
+        shutil.copyfile(tokenizer.FOLDER / file, folder / file)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def llama_folder(tmp_path_factory):
+    """A Hugging Face folder: a Llama with random weights, RMSNorm, 4 query heads on 2 key heads, untied."""
+    import shutil
+
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from mechinterp_course.interp import tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "max_position_embeddings": 64}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(LlamaConfig(vocab_size=1024, initializer_range=0.3, **size, **heads))
+        for weights in model.parameters():  # norms that are all 1 would hide a forgotten one
+            if weights.dim() == 1:
+                torch.nn.init.normal_(weights, mean=1.0, std=0.3)
         model.save_pretrained(folder)
     for file in tokenizer.FILES:
         shutil.copyfile(tokenizer.FOLDER / file, folder / file)

@@ -1,35 +1,13 @@
 """The lens, the stream as a sum, and attributions: parts sum to the whole on every kind of model, raw and processed."""
 
-import shutil
-
 import pytest
 import torch
 
-from mechinterp_course.interp import fetch, models, tokenizer
+from mechinterp_course.interp import fetch, models
 from mechinterp_course.interp.attribution import decompose, direct_logit_attribution, logit_lens
 
 REAL = fetch.where("smollm2")  # asked before any test changes the cache folder
 KINDS = ["code-2l", "code-attn-2l", "llama", "mod-add-53"]
-
-
-@pytest.fixture(scope="session")
-def llama_folder(tmp_path_factory):
-    """A Hugging Face folder: a Llama with random weights, RMSNorm, 4 query heads on 2 key heads, untied."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("tiny-llama")
-    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "max_position_embeddings": 64}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(vocab_size=1024, initializer_range=0.3, **size, **heads))
-        for weights in model.parameters():  # norms that are all 1 would hide a forgotten one
-            if weights.dim() == 1:
-                torch.nn.init.normal_(weights, mean=1.0, std=0.3)
-        model.save_pretrained(folder)
-    for file in tokenizer.FILES:
-        shutil.copyfile(tokenizer.FOLDER / file, folder / file)
-    return folder
 
 
 @pytest.fixture(scope="module", params=[(kind, processed) for kind in KINDS for processed in (False, True)], ids=str)
