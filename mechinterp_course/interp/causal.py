@@ -106,8 +106,13 @@ def _number(value: Tensor | float) -> Tensor:
 
 
 def metric(graph: Graph, output: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
-    """Return (output - corrupted output) / (clean output - corrupted output): 0 for the corrupted run, 1 for the clean one."""
+    """Return (output - corrupted output) / (clean output - corrupted output): 0 for the corrupted run, 1 for the clean one.
+
+    Raises CourseError where the two runs have the same output: then there is nothing to explain.
+    """
     clean, corrupted = graph.run(graph.clean)[0], graph.run(graph.corrupted)[0]
+    if torch.equal(clean, corrupted):
+        raise CourseError(f"Both runs have the output {clean.item():g}.", "Choose inputs that make a difference.")
     return (output - corrupted) / (clean - corrupted)
 
 
@@ -117,15 +122,16 @@ def patched(graph: Graph, names: Names, direction: str) -> float:
     "denoising": the corrupted run with their clean values. "noising": the clean run with their corrupted values.
     """
     base, values = _runs(graph, direction)
-    names = [names] if isinstance(names, str) else list(names)
-    return metric(graph, graph.run(base, {name: _value(values, name) for name in names})[0]).item()
+    return metric(graph, graph.run(base, {name: _value(values, name) for name in _listed(names)})[0]).item()
 
 
 def all_patches(graph: Graph, direction: str, names: Iterable[str] | None = None) -> dict[tuple[str, ...], float]:
     """Return the metric after patching every set of these nodes (by default all components): brute force, 2^n runs."""
-    names = list(graph.components if names is None else names)
+    base, values = _runs(graph, direction)
+    names = graph.components if names is None else list(names)
     subsets = [s for size in range(len(names) + 1) for s in itertools.combinations(names, size)]
-    return {subset: patched(graph, subset, direction) for subset in subsets}
+    outputs = [graph.run(base, {name: _value(values, name) for name in subset})[0] for subset in subsets]
+    return dict(zip(subsets, metric(graph, torch.cat(outputs)).tolist(), strict=True))
 
 
 class Effects(NamedTuple):
@@ -160,7 +166,7 @@ def attribution(graph: Graph, names: Names, direction: str) -> float:
     inputs = {key: torch.tensor(value, requires_grad=True) for key, value in base.items()}
     output, here = graph.run(inputs)
     before = metric(graph, output)
-    names = [names] if isinstance(names, str) else list(names)
+    names = _listed(names)
     steps = {name: _value(values, name) - here[name] for name in names}
     slopes = torch.autograd.grad(before.sum(), [here[name] for name in names], allow_unused=True)
     known = zip(steps.values(), slopes, strict=True)
@@ -175,6 +181,10 @@ def _runs(graph: Graph, direction: str) -> tuple[dict[str, float], dict[str, Ten
     if direction == "noising":
         base, source = source, base
     return base, graph.run(source)[1]
+
+
+def _listed(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _value(values: dict[str, Tensor], name: str) -> Tensor:

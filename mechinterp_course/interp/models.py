@@ -337,9 +337,12 @@ def bridge(weights: dict):
     weights: tensors under the names and in the shapes of `weights(name)`, for example from `planted.weights()`. Where there are no MLPs,
     they are put in with all weights 0, so they add nothing. The tokens have names: "<bos>" is token 0, "t17" token 17.
     """
+    import torch
+
     from mechinterp_course.interp import as_gpt2
 
-    with _hub(online=False):
+    # Weights are drawn when a model is made, and then replaced: the caller's random numbers stay as they were.
+    with _hub(online=False), torch.random.fork_rng(devices=[]):
         from transformer_lens.model_bridge import TransformerBridge
 
         made = TransformerBridge.boot_transformers(

@@ -170,10 +170,13 @@ def weights(
     So with a previous-token head below an induction head, the model does induction; without either, it predicts nothing (loss log d_vocab).
 
     LayerNorm is there, with weight 1 and bias 0. The codes have mean 0, so it only divides: in layer 0 by exactly 1.
-    noise: standard deviation of what is added to each entry of W_Q, W_K, W_V, W_O, in units of 1 / d_model. The rest as in `pattern`.
+    noise: standard deviation of what is added to each entry of W_Q, W_K, W_V, W_O, in units of 1 / √d_model, the scale of an untrained
+    model; up to 0.3 every role but "even" holds. The rest as in `pattern`.
     Raises CourseError for a role that is not in ROLES, layers of unequal length, or more than 2,000 tokens.
     """
     _check_layers(layers)
+    if len(layers[0]) < 2:
+        raise CourseError("One head a layer leaves no room for what the heads write.", 'Add an "even" head to each.')
     if not 2 <= d_vocab <= 2000:
         raise CourseError(f"{d_vocab} tokens cannot be planted.", "Ask for 2 to 2,000: their codes have 64 dimensions.")
     n_heads = len(layers[0])
@@ -192,7 +195,7 @@ def weights(
         for name in heads[0]:
             stacked = torch.stack([head[name] for head in heads])
             if name.startswith("W"):
-                stacked = stacked + noise / d_model * torch.randn(stacked.shape, generator=draw)
+                stacked = stacked + noise / d_model**0.5 * torch.randn(stacked.shape, generator=draw)
             made[f"blocks.{layer}.attn.{name}"] = stacked
         made[f"blocks.{layer}.attn.b_O"] = torch.zeros(d_model)
     return made | {"ln_final.w": torch.ones(d_model), "ln_final.b": torch.zeros(d_model), "unembed.W_U": W_U}
@@ -203,8 +206,9 @@ def _head(role: str, slot: int, d_model: int, tokens: Tensor, places: Tensor, ba
     W_Q, W_K, W_V = (torch.zeros(d_model, D_HEAD) for _ in range(3))
     W_O, b_Q = torch.zeros(D_HEAD, d_model), torch.zeros(D_HEAD)
     compare, where = slice(0, ROOM), slice(ROOM, D_HEAD)  # the dimensions of a query that hold a token, and a position
-    if role != "even":
-        W_K[POSITION, where] = torch.eye(PLACES)
+    W_K[POSITION, where] = torch.eye(PLACES)
+    if role == "even":  # asks for what the mean of a token's code says: nothing, since every code has mean 0
+        W_Q[TOKEN, where] = torch.ones(ROOM, PLACES) / (ROOM * PLACES) ** 0.5
     if role in ("duplicate token", "induction"):
         W_Q[TOKEN, compare] = torch.eye(ROOM)
         W_K[TOKEN if role == "duplicate token" else PREVIOUS, compare] = torch.eye(ROOM)
