@@ -4,7 +4,18 @@ import pytest
 from jaxtyping import install_import_hook
 
 # Within these tests, every call of these modules is checked against the shapes in its signature.
-SHAPED = ["attention", "attribution", "cache", "fourier", "grokking", "lens", "modular", "residual"]
+SHAPED = [
+    "attention",
+    "attribution",
+    "cache",
+    "causal",
+    "fourier",
+    "grokking",
+    "lens",
+    "modular",
+    "planted",
+    "residual",
+]
 install_import_hook([f"mechinterp_course.interp.{name}" for name in SHAPED], "beartype.beartype")
 
 
