@@ -35,8 +35,7 @@ class Pair:
         with torch.no_grad():
             self.net = Transformer(model, self.length)
             self.clean, self.corrupted = (self.net.run(tokens) for tokens in self.tokens)
-            for tokens, run in zip(self.tokens, (self.clean, self.corrupted), strict=True):
-                check_logits(model, tokens, run.logits)
+            check_logits(model, torch.cat(self.tokens), torch.cat([self.clean.logits, self.corrupted.logits]))
         ends = [metrics.each(metric, run.logits) for run in (self.clean, self.corrupted)]
         self.scale = metrics.Scale(*(end.mean().item() for end in ends))
         self.unpatched = ends[direction == "denoising"]  # (batch,), the metric of the base run
@@ -57,6 +56,14 @@ class Pair:
     @property
     def metric_name(self) -> str:
         return getattr(self.metric, "name", getattr(self.metric, "__name__", "metric"))
+
+    def attend(self, layer: int, **new: Tensor) -> Tensor:
+        """z (batch, pos, head, d_head) of the base run with new queries, keys or values; exactly the base's where none changes."""
+        parts = {letter: getattr(self.base, letter)[layer] for letter in "qkv"}
+        if all(torch.equal(values, parts[letter]) for letter, values in new.items()):
+            return self.base.z[layer]
+        queries = torch.arange(parts["q"].shape[1], device=parts["q"].device)
+        return self.net.attend(**(parts | new), queries=queries)
 
     # --- a sweep ----------------------------------------------------------------------------------------------------
 

@@ -115,19 +115,24 @@ def _padded(here: Tensor, delta: Tensor, pos: int) -> Tensor:
 
 def _head_patches(pair: Pair, activation: str, layers: list[int], count: int, by_position: bool) -> Indexed:
     """Heads whose z is another: patched itself, or computed from a patched query, key, value or pattern."""
-    group = pair.net.n_heads // count
     for i, layer in enumerate(layers):
-        W_O = pair.net.blocks[layer].W_O
-        whole = None if by_position else patched_z(pair, activation, layer) - pair.base.z[layer]
         for pos in range(pair.length) if by_position else [None]:
-            if pos is not None and pos >= pair.base.z[layer].shape[1]:
-                yield from (((i, head, pos), None) for head in range(count))
-                continue
-            delta = whole if pos is None else patched_z(pair, activation, layer, pos) - pair.base.z[layer]
-            for head in range(count):
-                heads = slice(head * group, (head + 1) * group)
-                added = torch.einsum("bphd,hdm->bpm", delta[:, :, heads], W_O[heads])
-                yield ((i, head) if pos is None else (i, head, pos)), patch(2 * layer + 1, added)
+            if pos is not None and pos >= pair.base.z[layer].shape[1]:  # beyond what the metric reads
+                patches = [None] * count
+            else:
+                patches = head_patches(pair, layer, patched_z(pair, activation, layer, pos), count)
+            for head, own in enumerate(patches):
+                yield ((i, head) if pos is None else (i, head, pos)), own
+
+
+def head_patches(pair: Pair, layer: int, z: Tensor, count: int) -> Iterator[Patch | None]:
+    """For each of `count` heads (or groups that share a key): the patch that gives it alone the new z (batch, pos, head, d_head)."""
+    group = pair.net.n_heads // count
+    changed = z - pair.base.z[layer]
+    for head in range(count):
+        heads = slice(head * group, (head + 1) * group)
+        added = torch.einsum("bphd,hdm->bpm", changed[:, :, heads], pair.net.blocks[layer].W_O[heads])
+        yield patch(2 * layer + 1, added)
 
 
 def patched_z(pair: Pair, activation: str, layer: int, pos: int | None = None) -> Tensor:
@@ -137,19 +142,12 @@ def patched_z(pair: Pair, activation: str, layer: int, pos: int | None = None) -
     """
     base, source = pair.base, pair.source
     if activation in ("z", "pattern"):
-        q, k = (source.q, source.k) if activation == "pattern" else (None, None)
-        z = source.z[layer] if q is None else _attend(pair, q[layer], k[layer], base.v[layer])
+        z = source.z[layer]
+        if activation == "pattern":  # the pattern of the source run, over the values of the base run
+            z = pair.attend(layer, q=source.q[layer], k=source.k[layer])
         return z if pos is None else _at(base.z[layer], z, pos)
-    parts = {letter: getattr(base, letter)[layer] for letter in "qkv"}
     new = getattr(source, activation)[layer]
-    parts[activation] = new if pos is None else _at(parts[activation], new, pos)
-    if all(torch.equal(parts[letter], getattr(base, letter)[layer]) for letter in "qkv"):
-        return base.z[layer]
-    return _attend(pair, **parts)
-
-
-def _attend(pair: Pair, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return pair.net.attend(q, k, v, torch.arange(q.shape[1], device=q.device))
+    return pair.attend(layer, **{activation: new if pos is None else _at(getattr(base, activation)[layer], new, pos)})
 
 
 def _at(base: Tensor, source: Tensor, pos: int) -> Tensor:
