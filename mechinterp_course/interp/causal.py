@@ -23,14 +23,15 @@ ACTIVATIONS = {
 }
 DIRECTIONS = ("denoising", "noising")
 Names = str | Iterable[str]
+Number = int | float
 
 
 @dataclass(frozen=True)
 class Node:
     """act(bias + Σ weight · value of the node it reads). A node that reads nothing is an input, and has no formula."""
 
-    reads: Mapping[str, float] = field(default_factory=dict)
-    bias: float = 0.0
+    reads: Mapping[str, Number] = field(default_factory=dict)
+    bias: Number = 0.0
     act: str = "linear"
 
 
@@ -61,7 +62,9 @@ class Graph:
             seen.add(name)
 
     def run(
-        self, inputs: Mapping[str, Tensor | float], patch: Mapping[str | tuple[str, str], Tensor | float] | None = None
+        self,
+        inputs: Mapping[str, Tensor | Number],
+        patch: Mapping[str | tuple[str, str], Tensor | Number] | None = None,
     ) -> tuple[Float[Tensor, " batch"], dict[str, Float[Tensor, " batch"]]]:
         """Return the output and the value of every node, for a batch of inputs: each a number or a tensor (batch,).
 
@@ -98,7 +101,7 @@ class Graph:
                 raise unknown("node", name, self.nodes)
 
 
-def _number(value: Tensor | float) -> Tensor:
+def _number(value: Tensor | Number) -> Tensor:
     return value if isinstance(value, Tensor) else torch.tensor(float(value))
 
 

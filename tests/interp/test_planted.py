@@ -1,5 +1,6 @@
 """Planted heads do what their role says, by the course's own scores, in plain torch and in TransformerLens."""
 
+import functools
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.interp import attention, models, planted
+from mechinterp_course.interp import attention, models, patching, planted
 from mechinterp_course.interp.cache import activations
 
 EVERY = (
@@ -26,6 +27,11 @@ def weights():
 @pytest.fixture(scope="module")
 def bridge(weights):
     return models.bridge(weights)
+
+
+@functools.cache
+def default() -> dict[str, torch.Tensor]:
+    return planted.weights()
 
 
 def distinct(length: int, batch: int = 2, seed: int = 0, before: int = 0, between: int = 0) -> torch.Tensor:
@@ -167,7 +173,7 @@ def test_noise_is_drawn_from_the_seed_and_differs_between_heads():
 )
 @settings(max_examples=25, deadline=None)
 def test_the_model_does_induction_at_any_length_and_offset(length, before, between, seed):
-    weights = planted.weights()
+    weights = default()
     tokens = distinct(length, seed=seed, before=before, between=between)
     logits, acts = planted.run(weights, tokens)
     assert attention.previous_token_score(acts["blocks.0.attn.hook_pattern"][:, 0]).min() > 0.99
@@ -183,7 +189,7 @@ def test_the_model_does_induction_at_any_length_and_offset(length, before, betwe
 def test_it_does_induction_on_the_courses_repeated_tokens_too(length):
     """Drawn with replacement: where a token occurs twice in a copy, attention is split, as it should be."""
     tokens = attention.repeated_tokens(WORDS, length, batch=16, bos=0)
-    made = patterns_of(planted.weights(), tokens)
+    made = patterns_of(default(), tokens)
     assert attention.induction_score(made, length).mean(1)[1, 1] > 0.9
     assert attention.previous_token_score(made).mean(1)[0, 0] > 0.99
 
@@ -206,7 +212,7 @@ def test_ablating_the_previous_token_head_kills_induction_and_ablating_any_other
 
 
 def test_ablating_the_induction_head_leaves_nothing_to_predict_with():
-    weights = planted.weights()
+    weights = default()
     tokens = distinct(15)
     _, acts = planted.run(weights, tokens)
     for head in range(3):
@@ -353,6 +359,26 @@ def test_the_courses_helpers_run_on_the_bridge(bridge):
     assert activations(bridge, tokens, "z1")["z1"].shape == (4, 25, 4, 192)
     assert bridge.to_str_tokens(tokens[0, :2]) == ["<bos>", f"t{tokens[0, 1]}"]
     assert bridge.to_tokens("t3 t4").tolist() == [[0, 3, 4]]
+
+
+@pytest.mark.parametrize("changed, heads", [("answer", {(1, 1)}), ("cue", {(0, 0), (1, 1)})])
+@pytest.mark.parametrize("direction", ["denoising", "noising"])
+def test_activation_patching_finds_the_circuit_and_nothing_else(changed, heads, direction):
+    """A B ... A -> B. Changing B, only the induction head's output differs in what counts; changing the first A, both heads' do."""
+    bridge = models.bridge(default())
+    clean = distinct(10, batch=1)[:, :-3]  # ends with A, the token at position 7; B is at position 8
+    corrupted = clean.clone()
+    corrupted[0, 8 if changed == "answer" else 7] = next(t for t in WORDS if t not in clean)
+    answer = clean[0, 8].item()
+    found = patching.activation_patching(
+        bridge, clean, corrupted, lambda logits: logits[:, -1, answer], "z", direction=direction, progress=False
+    ).values
+    others = 0.0 if direction == "denoising" else 1.0
+    # Not exactly 0 and 1: what the duplicate-token head writes is read by nobody, but the final LayerNorm divides by it.
+    for layer in range(2):
+        for head in range(3):
+            expected = 1 - others if (layer, head) in heads else others
+            assert found[layer, head].item() == pytest.approx(expected, abs=0.05), (layer, head)
 
 
 @pytest.mark.parametrize("switch", [None, "set_use_attn_result", "set_use_split_qkv_input"])
