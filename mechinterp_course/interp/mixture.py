@@ -1,31 +1,39 @@
-"""What the attention-only models learn from: random tokens that repeat, mixed with Python source; and how they begin.
+"""What a mixture recipe learns from: random tokens that repeat, mixed with Python source; and how its model begins.
 
 On source alone no induction head forms in the time there is. So training begins with loops of random tokens, and goes over
-to source. Must not import TransformerLens; imports torch only when something is made.
+to source. `code-4l` also sees made-up functions with docstrings to the end. Must not import TransformerLens; imports torch only when something is made.
 """
 
 import math
 
-from mechinterp_course.interp import tokenizer
-from mechinterp_course.interp.recipes import AttentionRecipe
+from mechinterp_course.interp import docstrings, tokenizer
+from mechinterp_course.interp.recipes import AttentionRecipe, MixtureRecipe
 
 BOS = 0
 FORM = (
+    "GPT-2 (Hugging Face GPT2LMHeadModel): learned positions that began as sinusoids, LayerNorm, gelu_new, embedding and "
+    "unembedding apart"
+)
+FORM_WITHOUT_MLPS = (
     "GPT-2 (Hugging Face GPT2LMHeadModel) without MLPs: each has one hidden unit, and all its weights are zero; learned "
     "positions that began as sinusoids, LayerNorm, embedding and unembedding apart"
 )
 SHORTEST = 8  # tokens of the shortest loop or copied chunk
 
 
-def batch_of(stream, recipe: AttentionRecipe, step: int):
-    """The batch of a step, which depends on seed and step alone: loops, copies, then windows of source. BOS first."""
+def batch_of(stream, recipe: MixtureRecipe, step: int):
+    """The batch of a step, which depends on seed and step alone: loops, copies, windows of source, then made-up
+    functions. BOS first."""
     import torch
 
     rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-    _, rows, width, n_loops, n_copies = recipe.stage(step)
-    starts = torch.randint(len(stream) - width + 2, (rows - n_loops - n_copies, 1), generator=rng)
+    _, rows, width, n_loops, n_copies, *made_up = recipe.stage(step)
+    n_made_up = sum(made_up)
+    starts = torch.randint(len(stream) - width + 2, (rows - n_loops - n_copies - n_made_up, 1), generator=rng)
     source = stream[starts + torch.arange(width - 1)]
     parts = [loops(n_loops, width - 1, rng), copies(n_copies, width - 1, rng), source]
+    if n_made_up:
+        parts.append(docstrings.rows(n_made_up, width - 1, recipe.seed, step))
     return torch.nn.functional.pad(torch.cat(parts), (1, 0), value=BOS)
 
 
@@ -60,22 +68,29 @@ def copies(rows: int, width: int, rng):
     return _random_tokens(rows, width, rng).gather(1, torch.where(inside, place - second + first, place))
 
 
-def start(model, recipe: AttentionRecipe) -> None:
-    """Give a fresh GPT-2 the weights that the recipe begins with, on its seed; the MLPs become zero and stay so.
+def start(model, recipe: MixtureRecipe) -> None:
+    """Give a fresh GPT-2 the weights that the recipe begins with, on its seed; those of MLPs to do without become zero and
+    stay so.
 
     The positions begin as sinusoids and are then learnt: "one step back" is the same linear map at every position, so a
-    previous-token head that forms in the short rows of the beginning also serves the later positions.
+    previous-token head that forms in the short rows of the beginning also serves the later positions. Where there are MLPs,
+    what attention and they write to the stream begins smaller by 1/sqrt(2 n_layers), as in GPT-2.
     """
     import torch
 
     rng = torch.Generator().manual_seed(recipe.seed)
+    without_mlps = isinstance(recipe, AttentionRecipe)
+    small = 1.0 if without_mlps else (2 * recipe.n_layers) ** -0.5
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if ".mlp." in name or name.endswith("bias"):
+            never = without_mlps and ".mlp." in name
+            if never or name.endswith("bias"):
                 weight.zero_()
-                weight.requires_grad_(".mlp." not in name)
-            elif name.endswith(("c_attn.weight", "c_proj.weight")):
+                weight.requires_grad_(not never)
+            elif name.endswith(("c_attn.weight", "c_fc.weight")):
                 weight.normal_(std=recipe.d_model**-0.5, generator=rng)
+            elif name.endswith("c_proj.weight"):
+                weight.normal_(std=small * len(weight) ** -0.5, generator=rng)
             elif name.endswith("wte.weight"):
                 weight.normal_(std=recipe.embed_std, generator=rng)
             elif name.endswith("wpe.weight"):

@@ -49,21 +49,34 @@ class Recipe(Described):
 
 
 @dataclasses.dataclass(frozen=True)
-class AttentionRecipe(Recipe):
-    """An attention-only code model, trained on a mixture (`mixture`). Its MLPs have one hidden unit and stay zero."""
+class MixtureRecipe(Recipe):
+    """A code model that learns from a mixture (`mixture`): repeated random tokens first, more and more source later."""
 
     embed_std: float = 0.5  # of embeddings and positions at the start; projections have 1/sqrt(d_model)
-    # Each stage: its first step, rows, tokens a row, rows that are loops, rows with one copied chunk; the rest is source.
-    stages: tuple[tuple[int, int, int, int, int], ...] = ()
+    # Each stage: its first step, rows, tokens a row, rows that are loops, rows with one copied chunk, and, where the
+    # recipe has them, rows of made-up functions with docstrings; the rest is source.
+    stages: tuple[tuple[int, ...], ...] = ()
     kept: tuple[int, ...] = ()  # the steps whose weights are kept, the last one apart
 
-    def stage(self, step: int) -> tuple[int, int, int, int, int]:
+    def stage(self, step: int) -> tuple[int, ...]:
         """The stage that a step belongs to."""
         return [stage for stage in self.stages if stage[0] <= step][-1]
 
     def tokens_seen(self, steps: int) -> int:
         """How many tokens were predicted in so many steps."""
-        return sum(rows * (width - 1) for _, rows, width, _, _ in map(self.stage, range(steps)))
+        return sum(rows * (width - 1) for _, rows, width, *_ in map(self.stage, range(steps)))
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionRecipe(MixtureRecipe):
+    """An attention-only code model. Its MLPs have one hidden unit and stay zero."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MuonRecipe(MixtureRecipe):
+    """A code model with MLPs that also learns from made-up functions with docstrings (`docstrings`)."""
+
+    optimizer: str = "Muon for the matrices inside the blocks, AdamW for all else, at one learning rate"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +162,28 @@ RECIPES = {
             kept=(0, 16, 32, 64, 100, 150, 200, 225, 250, 275, 300, 350)
             + (400, 450, 500, 550, 600, 700, 800, 1000, 1200, 1400, 1700),
             **ATTENTION,
+        ),
+        MuonRecipe(
+            name="code-4l",
+            about="A four-layer GPT-2-style transformer that predicts Python source and copies the names of a signature into "
+            "the docstring.",
+            good_for="probing, sparse autoencoders, steering; the docstring circuit",
+            n_layers=4,
+            d_model=240,
+            n_heads=6,
+            d_mlp=960,
+            steps=5500,
+            batch=8,
+            lr=3e-3,
+            lr_end=0.03,
+            # Of eight rows, one is a chunk copied among random tokens and one holds made-up functions, to the end.
+            stages=(
+                (0, 32, 64, 24, 0, 2),
+                (300, 16, 128, 8, 3, 2),
+                (450, 8, 256, 3, 2, 1),
+                (700, 8, 256, 1, 1, 1),
+                (1000, 8, 256, 0, 1, 1),
+            ),
         ),
         ModularRecipe(
             name="mod-add-53",

@@ -1,11 +1,12 @@
 """The mixture that the attention-only models learn from, and how they begin and train."""
 
+import copy
 import dataclasses
 
 import pytest
 import torch
 
-from mechinterp_course.interp import induction, mixture, models, recipes, tasks, training
+from mechinterp_course.interp import docstrings, induction, mixture, models, recipes, tasks, training
 
 TINY = recipes.AttentionRecipe(
     name="tiny-attn",
@@ -112,3 +113,78 @@ def test_checkpoints_are_kept_and_load(tmp_path, monkeypatch):
     tokens = torch.arange(20)[None]
     assert not torch.equal(bridge(tokens), models.load(folder)(tokens))
     assert [row["step"] for row in models.card(folder)["checkpoint_curve"]] == [0, 2, 4, 6]
+
+
+MADE_UP = recipes.MuonRecipe(
+    name="tiny-4l",
+    about="",
+    good_for="",
+    n_layers=2,
+    d_model=16,
+    n_heads=2,
+    d_mlp=32,
+    n_ctx=256,
+    steps=4,
+    batch=2,
+    lr=3e-3,
+    warmup=2,
+    stages=((0, 4, 64, 2, 1, 1), (2, 3, 64, 0, 1, 1)),
+)
+
+
+def test_a_batch_of_a_recipe_with_docstrings_ends_with_made_up_functions(stream):
+    batch = mixture.batch_of(stream, MADE_UP, step=1)
+    assert batch.shape == (4, 64)
+    assert (batch[:, 0] == mixture.BOS).all()
+    assert torch.equal(batch[-1:, 1:], docstrings.rows(1, 63, seed=0, step=1))
+    assert torch.equal(batch, mixture.batch_of(stream, MADE_UP, step=1))
+    windows = stream.unfold(0, 63, 1)
+    late = mixture.batch_of(stream, MADE_UP, step=3)
+    assert [(windows == row[1:]).all(1).any().item() for row in late] == [False, True, False]
+
+
+def test_a_model_with_mlps_begins_small_in_the_stream_and_untied():
+    model = training.new_model(dataclasses.replace(MADE_UP, d_model=64, d_mlp=256))
+    block = model.transformer.h[1]
+    assert block.attn.c_proj.weight.std().item() == pytest.approx((64 * 4) ** -0.5, rel=0.05)
+    assert block.mlp.c_proj.weight.std().item() == pytest.approx((256 * 4) ** -0.5, rel=0.05)
+    assert block.mlp.c_fc.weight.std().item() == pytest.approx(64**-0.5, rel=0.05)
+    assert all(p.requires_grad for p in model.parameters())
+    assert model.lm_head.weight is not model.transformer.wte.weight
+
+
+def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest():
+    model = training.new_model(MADE_UP)
+    muon, adam = training.new_optimizer(model, MADE_UP).parts
+    inner = {id(p) for name, p in model.named_parameters() if ".h." in name and p.dim() == 2}
+    theirs = [{id(p) for group in part.param_groups for p in group["params"]} for part in (muon, adam)]
+    assert theirs[0] == inner
+    assert theirs[1] == {id(p) for p in model.parameters()} - inner
+
+
+def test_two_optimizers_used_as_one_go_on_from_their_state(stream):
+    """Two steps, a state, two more: the same weights as after a fresh start from that state."""
+
+    def steps(model, optimizer, which):
+        for step in which:
+            training.train_step(model, optimizer, MADE_UP, stream, step)
+        return copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
+
+    one = training.new_model(MADE_UP)
+    optimizer = training.new_optimizer(one, MADE_UP)
+    weights, state = steps(one, optimizer, (0, 1))
+    straight, _ = steps(one, optimizer, (2, 3))
+    two = training.new_model(MADE_UP)
+    two.load_state_dict(weights)
+    again = training.new_optimizer(two, MADE_UP)
+    again.load_state_dict(state)
+    resumed, _ = steps(two, again, (2, 3))
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+    assert not torch.equal(
+        straight["transformer.h.0.attn.c_attn.weight"], weights["transformer.h.0.attn.c_attn.weight"]
+    )
+
+
+def test_a_recipe_says_its_optimizer_and_the_older_ones_are_as_they_were():
+    assert "Muon" in recipes.find("code-4l").numbers()["optimizer"]
+    assert "optimizer" not in recipes.find("code-attn-2l").numbers()
