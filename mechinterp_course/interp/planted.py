@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mechinterp_course.errors import CourseError, unknown
+from mechinterp_course.interp.attention_only import run as run
 
 # What each head attends to, when it attends to one thing. "Rests": attends to position 0, where BOS belongs.
 ROLES = {
@@ -51,7 +52,7 @@ def pattern(
 
     sharpness: how far, in nats, the score of a target lies above that of other keys; 0 makes any head even. noise: the standard deviation
     of what is added to each score, drawn from `seed`. back: how far the shortcut looks; it passes for induction
-    on copies of back + 1 tokens. Raises CourseError for a role that is not in ROLES.
+    on copies of back + 1 tokens. Raises CourseError for a role that is not in ROLES, and for a `back` below 0 or above 126.
     """
     draw = torch.Generator().manual_seed(seed)
     scores = sharpness * targets(role, tokens, back).float()
@@ -84,6 +85,7 @@ def patterns(
 def targets(role: str, tokens: Int[Tensor, "batch pos"], back: int = 9) -> Tensor:
     """Return where a head with this role attends: a boolean tensor (batch, query, key), False for every key after its query."""
     _check_role(role)
+    _check_back(back)
     batch, n = tokens.shape
     query, key = torch.arange(n)[:, None], torch.arange(n)[None, :]
     past = key <= query
@@ -100,6 +102,11 @@ def targets(role: str, tokens: Int[Tensor, "batch pos"], back: int = 9) -> Tenso
             found = found & (query < EARLY)
     rests = (key == 0) & ~found.any(-1, keepdim=True)
     return found | rests
+
+
+def _check_back(back: int) -> None:
+    if not 0 <= back < N_CTX:
+        raise CourseError(f"A shortcut cannot look {back} places back.", f"Choose 0 to {N_CTX - 1}.")
 
 
 def _check_layers(layers: Sequence[Sequence[str]]) -> None:
@@ -123,7 +130,6 @@ N_CTX = PLACES - 1
 REST = 0.5  # the score of position 0 for a head that can rest, where a full match scores 1
 NOTE = 0.5  # how loudly the other heads write, into rooms that nobody reads
 LOGIT = 30.0  # what a predicted token's logit would be without the final LayerNorm
-EPS = 1e-5  # what LayerNorm adds to the variance
 
 
 def token_codes(d_vocab: int, seed: int = 0) -> Float[Tensor, "d_vocab room"]:
@@ -162,19 +168,21 @@ def weights(
 ) -> dict[str, Tensor]:
     """Return the weights of an attention-only transformer whose head `layers[layer][head]` has that role, under the names of `models.weights`.
 
-    Token 0 is BOS: begin every sequence with it. Up to 127 positions. How it works:
+    d_head 192, d_model 192 · heads, 127 positions. Token 0 is BOS: begin every sequence with it. How it works:
     - an embedding writes a code of the token into one room of the residual stream, and of the position into another;
     - a head compares tokens, positions or both; a match scores `sharpness` in layer 0 (later less: LayerNorm divides by more there);
     - a head's value is the code of the token it attends to (nothing for BOS). A "previous token" head writes it into the room PREVIOUS,
       an "induction" head, whose keys read PREVIOUS (K-composition), into PREDICTION, which W_U reads; the others write where nobody reads.
-    So with a previous-token head below an induction head, the model does induction; without either, it predicts nothing (loss log d_vocab).
+    So with a previous-token head below an induction head, the model does induction: their K-composition score ‖W_QK W_OV^T‖ / (‖W_QK‖ ‖W_OV‖)
+    is 1/8, that of all other pairs 0. Without either head it predicts nothing: the loss is log d_vocab.
 
     LayerNorm is there, with weight 1 and bias 0. The codes have mean 0, so it only divides: in layer 0 by exactly 1.
     noise: standard deviation of what is added to each entry of W_Q, W_K, W_V, W_O, in units of 1 / √d_model, the scale of an untrained
     model; up to 0.3 every role but "even" holds. The rest as in `pattern`.
-    Raises CourseError for a role that is not in ROLES, layers of unequal length, or more than 2,000 tokens.
+    Raises CourseError for a role that is not in ROLES, layers of one head or of unequal numbers, or more than 2,000 tokens.
     """
     _check_layers(layers)
+    _check_back(back)
     if len(layers[0]) < 2:
         raise CourseError("One head a layer leaves no room for what the heads write.", 'Add an "even" head to each.')
     if not 2 <= d_vocab <= 2000:
@@ -229,70 +237,3 @@ def _head(role: str, slot: int, d_model: int, tokens: Tensor, places: Tensor, ba
     none = torch.zeros(D_HEAD)
     queries_and_keys = {"W_Q": match * W_Q, "b_Q": match * b_Q, "W_K": match * W_K, "b_K": none}
     return queries_and_keys | {"W_V": W_V, "b_V": none, "W_O": W_O}
-
-
-# --- the model in plain torch ---------------------------------------------------------------------------------------
-
-
-def run(
-    weights: dict[str, Tensor], tokens: Int[Tensor, "batch pos"], patch: dict[str, Tensor] | None = None
-) -> tuple[Float[Tensor, "batch pos d_vocab"], dict[str, Tensor]]:
-    """Return the logits of an attention-only transformer and its activations, under TransformerLens' hook names and in its shapes.
-
-    patch: activations to replace, by the same names, each with a tensor of the same shape (or one that broadcasts to it).
-    Also runs `models.weights("code-attn-2l")`. Nothing is detached: gradients flow to whatever asks for them.
-    Raises CourseError for a model with MLPs, a sequence that is too long, and a name in `patch` that is no activation.
-    """
-    n = tokens.shape[1]
-    _check_runs(weights, n)
-    patch = dict(patch or {})
-    acts = {}
-
-    def hook(name: str, value: Tensor) -> Tensor:
-        """Note the activation, or what replaces it."""
-        acts[name] = patch.pop(name).expand_as(value) if name in patch else value
-        return acts[name]
-
-    def norm(name: str, x: Tensor) -> Tensor:
-        x = x - x.mean(-1, keepdim=True)
-        scale = hook(f"{name}.hook_scale", (x.pow(2).mean(-1, keepdim=True) + EPS).sqrt())
-        return hook(f"{name}.hook_normalized", x / scale) * weights[f"{name}.w"] + weights[f"{name}.b"]
-
-    x = hook("hook_embed", weights["embed.W_E"][tokens])
-    x = x + hook("hook_pos_embed", weights["pos_embed.W_pos"][:n].expand_as(x))
-    future = torch.ones(n, n, dtype=torch.bool).triu(1)
-    layer = 0
-    while f"blocks.{layer}.attn.W_Q" in weights:
-        x = hook(f"blocks.{layer}.hook_resid_pre", x)
-        at = f"blocks.{layer}.attn"
-        seen = norm(f"blocks.{layer}.ln1", x)
-
-        def read(letter: str, seen=seen, at=at) -> Tensor:
-            value = torch.einsum("bpm,hmd->bphd", seen, weights[f"{at}.W_{letter}"]) + weights[f"{at}.b_{letter}"]
-            return hook(f"{at}.hook_{letter.lower()}", value)
-
-        q, k, v = read("Q"), read("K"), read("V")
-        scores = torch.einsum("bqhd,bkhd->bhqk", q, k) / q.shape[-1] ** 0.5
-        scores = hook(f"{at}.hook_attn_scores", scores.masked_fill(future, -torch.inf))
-        pattern = hook(f"{at}.hook_pattern", scores.softmax(-1))
-        z = hook(f"{at}.hook_z", torch.einsum("bhqk,bkhd->bqhd", pattern, v))
-        result = hook(f"{at}.hook_result", torch.einsum("bqhd,hdm->bqhm", z, weights[f"{at}.W_O"]))
-        x = x + hook(f"blocks.{layer}.hook_attn_out", result.sum(2) + weights[f"{at}.b_O"])
-        x = hook(f"blocks.{layer}.hook_resid_post", x)
-        layer += 1
-    logits = norm("ln_final", x) @ weights["unembed.W_U"]
-    if patch:
-        raise unknown("activation", next(iter(patch)), acts, "They are the keys of run(weights, tokens)[1].")
-    return logits, acts
-
-
-def _check_runs(weights: dict[str, Tensor], positions: int) -> None:
-    if any(name.endswith("mlp.W_out") and tensor.any() for name, tensor in weights.items()):
-        raise CourseError("These weights have MLPs, and planted.run has none.", "Use models.load or models.bridge.")
-    if "ln_final.w" not in weights:
-        raise CourseError("These weights have no LayerNorm, and planted.run has one.", "Use models.load.")
-    if positions > len(weights["pos_embed.W_pos"]):
-        raise CourseError(
-            f"The model has {len(weights['pos_embed.W_pos'])} positions, and the sequences have {positions}.",
-            "Make them shorter.",
-        )

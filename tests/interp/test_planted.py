@@ -295,6 +295,10 @@ def test_too_small_or_too_large_a_model_is_refused():
         planted.weights((("previous token",), ("induction",)))
     with pytest.raises(CourseError, match="2,000"):
         planted.weights(d_vocab=2001)
+    for make in (planted.weights, lambda back: planted.pattern("shortcut", distinct(3), back)):
+        for back in (-1, 127):
+            with pytest.raises(CourseError, match=f"cannot look {back} places back"):
+                make(back=back)
 
 
 # --- run ------------------------------------------------------------------------------------------------------------
