@@ -71,7 +71,7 @@ def _attention(weights: dict[str, Tensor], at: str, x: Tensor, hook: Hook) -> Te
 
 
 def _check_runs(weights: dict[str, Tensor], positions: int) -> None:
-    if any(name.endswith("mlp.W_out") and tensor.any() for name, tensor in weights.items()):
+    if any(name.endswith(("mlp.W_out", "mlp.b_out")) and tensor.any() for name, tensor in weights.items()):
         raise CourseError(
             "These weights have MLPs, and this forward pass has none.", "Use models.load or models.bridge."
         )
