@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from functools import lru_cache
+from functools import cache
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ LENGTH = 7
 RIGHT, WRONG = [5, 6], [7, 8]
 
 
-@lru_cache(maxsize=None)
+@cache
 def bridge(name, processed=False):
     return models.load(name, processed=processed)
 
@@ -55,10 +55,10 @@ def lens_sweep(model, activation, by_position, direction, metric=None, tokens=No
     base, source = (corrupted, clean) if direction == "denoising" else (clean, corrupted)
     suffix = "" if activation in STREAMS else ("_by_pos" if by_position else "_all_pos")
     name = activation if activation in STREAMS else f"attn_head_{HEADS[activation]}"
-    _, cache = model.run_with_cache(source)
+    _, kept = model.run_with_cache(source)
     metric = metric or difference()
     with contextlib.redirect_stderr(io.StringIO()):
-        found = getattr(lens, f"get_act_patch_{name}{suffix}")(model, base, cache, lambda logits: metric(logits).mean())
+        found = getattr(lens, f"get_act_patch_{name}{suffix}")(model, base, kept, lambda logits: metric(logits).mean())
     # TransformerLens has the position before the head, but for patterns after it.
     return found.transpose(1, 2) if by_position and activation != "pattern" else found
 
@@ -114,13 +114,13 @@ def put(values, pos):
 def test_resid_mid_and_resid_post_are_the_stream_itself(loads, name):
     """TransformerLens' hook_resid_mid hangs on the way into the MLP; so here attention adds what is missing from the clean stream."""
     model, (clean, corrupted) = bridge(loads[name]), prompts()
-    cache, base = (model.run_with_cache(tokens)[1] for tokens in (clean, corrupted))
+    there, base = (model.run_with_cache(tokens)[1] for tokens in (clean, corrupted))
     mid = patching.activation_patching(model, clean, corrupted, difference(), "resid_mid")
     post = patching.activation_patching(model, clean, corrupted, difference(), "resid_post")
     for layer in range(model.cfg.n_layers):
         block = f"blocks.{layer}."
-        missing = cache[block + "hook_resid_mid"] - base[block + "hook_resid_pre"]
-        after = cache[block + "hook_resid_post"]
+        missing = there[block + "hook_resid_mid"] - base[block + "hook_resid_pre"]
+        after = there[block + "hook_resid_post"]
         for pos in (1, 5):
             at_mid = hooked(model, corrupted, [(block + "hook_attn_out", put(missing, pos))])
             at_post = hooked(model, corrupted, [(block + "hook_resid_post", put(after, pos))])
