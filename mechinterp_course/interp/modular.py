@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.interp import training
+from mechinterp_course.interp import runs
 from mechinterp_course.interp.recipes import ModularRecipe
 
 Weights = dict[str, Tensor]  # under TransformerLens' names, as `models.weights` gives them
@@ -142,7 +142,7 @@ class Run:
 
     def __init__(self, recipe: ModularRecipe, folder: Path):
         self.recipe = recipe
-        self.file = folder / "training.pt"
+        self.file = folder / runs.STATE
         self.trail = folder / "trail"  # the weights at every epoch that is measured; gone when the run is done
         self.weights = {name: tensor.requires_grad_() for name, tensor in new_weights(recipe).items()}
         self.optimizer = torch.optim.AdamW(
@@ -167,7 +167,7 @@ class Run:
     def keep(self) -> None:
         """Write the weights of this epoch to the trail."""
         file = self.trail / f"{self.epoch:06d}.safetensors"
-        training.write_atomically(file, lambda path: path.write_bytes(pack(self.weights)))
+        runs.write_atomically(file, lambda path: path.write_bytes(pack(self.weights)))
 
     def save(self) -> None:
         """Write the state; an interruption meanwhile leaves the earlier one."""
@@ -178,7 +178,7 @@ class Run:
             "epoch": self.epoch,
             "seconds": self.seconds,
         }
-        training.write_atomically(self.file, lambda path: torch.save(state, path))
+        runs.write_atomically(self.file, lambda path: torch.save(state, path))
 
     def resume(self) -> None:
         """Go on from the saved state, if there is one; it must be of the same recipe."""
@@ -240,22 +240,13 @@ def train(recipe: ModularRecipe, folder: Path, progress: bool = True) -> Path:
     """Follow the recipe and return the finished folder, with its card. Run it again after Ctrl-C: it goes on."""
     from mechinterp_course.interp import grokking
 
-    card = folder / "card.json"
-    if card.is_file() and json.loads(card.read_text(encoding="utf-8")).get("recipe") == recipe.as_json():
-        return folder
-    training.prepare(folder)
-    run = Run(recipe, folder)
-    run.trail.mkdir(exist_ok=True)
-    run.resume()
-    try:
+    def make(folder: Path) -> None:
+        run = Run(recipe, folder)
+        run.trail.mkdir(exist_ok=True)
+        run.resume()
         follow(run, progress)
         write_model(recipe, folder)
         grokking.write_card(run, folder)
-    except KeyboardInterrupt:
-        raise CourseError(
-            f"Stopped at epoch {run.epoch}. What was learnt by the last measured one is in {run.file}.",
-            "Run the same command again to go on.",
-        ) from None
-    run.file.unlink()
-    shutil.rmtree(run.trail)
-    return folder
+        shutil.rmtree(run.trail)
+
+    return runs.completed(recipe, folder, make)

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.interp import mixture, recipes, tasks, tokenizer
-from mechinterp_course.interp.recipes import AttentionRecipe, MixtureRecipe, MuonRecipe, Recipe
+from mechinterp_course.interp import mixture, optimizers, recipes, runs, tasks, tokenizer
+from mechinterp_course.interp.recipes import AttentionRecipe, MixtureRecipe, Recipe
 
 SAVE_EVERY = 30.0  # seconds between two saved states: what an interruption costs at most
 MEASURE_EVERY = 500  # steps between two measurements on the validation split
@@ -79,71 +79,12 @@ def loss_of(model, tokens):
     return cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine down to `lr_end` of the highest."""
-    if step < recipe.warmup:
-        return recipe.lr * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.lr * (recipe.lr_end + (1 - recipe.lr_end) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def new_optimizer(model, recipe: Recipe):
-    """AdamW; weight decay on matrices, none on biases and LayerNorms. A `MuonRecipe` has Muon for the blocks' matrices."""
-    import torch
-
-    learnt = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    muon = isinstance(recipe, MuonRecipe)
-    inner = [p for name, p in learnt if muon and p.dim() == 2 and ".h." in name]
-    matrices = [p for name, p in learnt if p.dim() >= 2 and not (muon and ".h." in name)]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": [p for _, p in learnt if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
-    if not muon:
-        return adam
-    # match_rms_adamw: a step as large as AdamW's, so that one learning rate serves both.
-    how = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "adjust_lr_fn": "match_rms_adamw"}
-    return Together(torch.optim.Muon(inner, **how), adam)
-
-
-class Together:
-    """Several optimizers that are used as one."""
-
-    def __init__(self, *parts):
-        self.parts = parts
-
-    @property
-    def param_groups(self) -> list[dict]:
-        """The groups of all."""
-        return [group for part in self.parts for group in part.param_groups]
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for part in self.parts:
-            part.zero_grad()
-
-    def step(self) -> None:
-        """One step of each."""
-        for part in self.parts:
-            part.step()
-
-    def state_dict(self) -> dict:
-        """The states of all, in their order."""
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Put the states of all back."""
-        for part, saved in zip(self.parts, state["parts"], strict=True):
-            part.load_state_dict(saved)
-
-
 def train_step(model, optimizer, recipe: Recipe, stream, step: int) -> float:
     """One step of the recipe; returns the loss of its batch."""
     import torch
 
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, step)
+        group["lr"] = optimizers.learning_rate(recipe, step)
     loss = loss_of(model, batch_of(stream, recipe, step).to(model.device))
     optimizer.zero_grad()
     loss.backward()
@@ -155,13 +96,6 @@ def train_step(model, optimizer, recipe: Recipe, stream, step: int) -> float:
 # --- a run: state, progress, folder -------------------------------------------------------------------------------
 
 
-def write_atomically(file: Path, write) -> None:
-    """Call `write(path)` on a temporary file beside `file`, then put it in place: no reader ever sees half a file."""
-    part = file.with_name(file.name + ".part")
-    write(part)
-    part.replace(file)
-
-
 class Run:
     """A model on its way: what a saved state holds, and what goes on after an interruption."""
 
@@ -169,10 +103,10 @@ class Run:
         import torch
 
         self.recipe = recipe
-        self.file = folder / "training.pt"
+        self.file = folder / runs.STATE
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model = new_model(recipe).to(self.device)
-        self.optimizer = new_optimizer(self.model, recipe)
+        self.optimizer = optimizers.new_optimizer(self.model, recipe)
         self.step = 0
         self.seconds = 0.0
         self.curve: list[tuple[int, float]] = []  # (steps done, validation loss)
@@ -190,7 +124,7 @@ class Run:
             "seconds": self.seconds,
             "curve": self.curve,
         }
-        write_atomically(self.file, lambda path: torch.save(state, path))
+        runs.write_atomically(self.file, lambda path: torch.save(state, path))
 
     def resume(self) -> None:
         """Go on from the saved state, if there is one; it must be of the same recipe and corpus."""
@@ -270,7 +204,7 @@ def write_weights(model, file: Path) -> None:
 
     weights = {name: p.detach().cpu().to(torch.float16).contiguous() for name, p in model.named_parameters()}
     packed = save(weights, metadata={"format": "pt"})
-    write_atomically(file, lambda path: path.write_bytes(packed))
+    runs.write_atomically(file, lambda path: path.write_bytes(packed))
 
 
 def write_model(model, folder: Path) -> None:
@@ -358,41 +292,12 @@ def train(
 
         return modular.train(chosen, Path(out) if out is not None else Path(name), progress)
     texts = {split: [text for _, text in tasks.read_split(split, stdlib)] for split in tasks.SPLITS}
-    folder = Path(out) if out is not None else Path(name)
-    if finished(chosen, folder):
-        return folder
-    prepare(folder)
-    run = Run(chosen, folder)
-    run.resume()
-    try:
+
+    def make(folder: Path) -> None:
+        run = Run(chosen, folder)
+        run.resume()
         follow(run, texts["train"], texts["validation"], progress)
         write_model(run.model, folder)
         write_card(run, folder, texts)
-    except KeyboardInterrupt:
-        raise CourseError(
-            f"Stopped. What was learnt up to half a minute ago is in {run.file}.",
-            "Run the same command again to go on.",
-        ) from None
-    run.file.unlink()
-    return folder
 
-
-def finished(recipe: Recipe, folder: Path) -> bool:
-    """Whether the folder already holds what this recipe makes. The card is written last, so it says that all is there."""
-    if not (folder / "card.json").is_file():
-        return False
-    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    same_recipe = card.get("recipe") == json.loads(json.dumps(recipe.numbers()))
-    return same_recipe and card["corpus"]["sha256_of_manifest"] == tasks.corpus_hash()
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder; the card of an earlier model there goes first, because it would be untrue from now on."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "card.json").unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or "it cannot be written"
-        raise CourseError(
-            f"The folder {folder} cannot take the model: {reason}.", "Choose another folder with --out."
-        ) from error
+    return runs.completed(chosen, Path(out) if out is not None else Path(name), make)

@@ -6,7 +6,7 @@ import dataclasses
 import pytest
 import torch
 
-from mechinterp_course.interp import docstrings, induction, mixture, models, recipes, tasks, training
+from mechinterp_course.interp import docstrings, induction, mixture, models, optimizers, recipes, tasks, training
 
 TINY = recipes.AttentionRecipe(
     name="tiny-attn",
@@ -78,7 +78,7 @@ def test_tokens_are_counted_by_stage():
 
 def test_the_mlps_are_zero_and_stay_so(stream):
     model = training.new_model(TINY)
-    optimizer = training.new_optimizer(model, TINY)
+    optimizer = optimizers.new_optimizer(model, TINY)
     before = model.lm_head.weight.clone()
     for step in range(3):
         training.train_step(model, optimizer, TINY, stream, step)
@@ -155,7 +155,7 @@ def test_a_model_with_mlps_begins_small_in_the_stream_and_untied():
 
 def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest():
     model = training.new_model(MADE_UP)
-    muon, adam = training.new_optimizer(model, MADE_UP).parts
+    muon, adam = optimizers.new_optimizer(model, MADE_UP).parts
     inner = {id(p) for name, p in model.named_parameters() if ".h." in name and p.dim() == 2}
     theirs = [{id(p) for group in part.param_groups for p in group["params"]} for part in (muon, adam)]
     assert theirs[0] == inner
@@ -171,12 +171,12 @@ def test_two_optimizers_used_as_one_go_on_from_their_state(stream):
         return copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
 
     one = training.new_model(MADE_UP)
-    optimizer = training.new_optimizer(one, MADE_UP)
+    optimizer = optimizers.new_optimizer(one, MADE_UP)
     weights, state = steps(one, optimizer, (0, 1))
     straight, _ = steps(one, optimizer, (2, 3))
     two = training.new_model(MADE_UP)
     two.load_state_dict(weights)
-    again = training.new_optimizer(two, MADE_UP)
+    again = optimizers.new_optimizer(two, MADE_UP)
     again.load_state_dict(state)
     resumed, _ = steps(two, again, (2, 3))
     assert all(torch.equal(straight[name], resumed[name]) for name in straight)

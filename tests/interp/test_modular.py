@@ -1,7 +1,6 @@
 """Addition modulo p: the split, the model against one written in full, and a run that stops and goes on."""
 
 import dataclasses
-import json
 
 import pytest
 import torch
@@ -51,20 +50,6 @@ def tiny_recipe(monkeypatch):
 
 def files_in(folder):
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
-
-
-def stop_at(epoch, monkeypatch):
-    """Press Ctrl-C in the middle of an epoch."""
-    whole = modular.Run.train_epoch
-
-    def train_epoch(run):
-        if run.epoch == epoch:
-            run.weights["embed.W_E"].data.zero_()  # half of an epoch's work is done when it is interrupted
-            raise KeyboardInterrupt
-        return whole(run)
-
-    monkeypatch.setattr(modular.Run, "train_epoch", train_epoch)
-    return lambda: monkeypatch.setattr(modular.Run, "train_epoch", whole)
 
 
 # --- the task -----------------------------------------------------------------------------------------------------
@@ -164,43 +149,6 @@ def test_a_checkpoint_that_is_not_kept_names_those_that_are(tmp_path):
             ask(folder, checkpoint=5)
 
 
-def test_a_seed_decides_the_weights(tmp_path, monkeypatch):
-    one = training.train("tiny-mod", tmp_path / "one", progress=False)
-    two = training.train("tiny-mod", tmp_path / "two", progress=False)
-    other = modular.train(dataclasses.replace(TINY, seed=1), tmp_path / "other", progress=False)
-    weights = [(folder / "model.safetensors").read_bytes() for folder in (one, two, other)]
-    assert weights[0] == weights[1] != weights[2]
-
-
-@pytest.mark.parametrize("epoch", [3, 4, 7])
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch, epoch):
-    straight = training.train("tiny-mod", tmp_path / "straight", progress=False)
-    go_on = stop_at(epoch, monkeypatch)
-    with pytest.raises(CourseError, match=r"Stopped at epoch .*Run the same command again"):
-        training.train("tiny-mod", tmp_path / "stopped", progress=False)
-    assert not (tmp_path / "stopped" / "card.json").exists()
-    go_on()
-    resumed = files_in(training.train("tiny-mod", tmp_path / "stopped", progress=False))
-    expected = files_in(straight)
-    cards = [json.loads(files.pop("card.json")) | {"minutes": 0} for files in (resumed, expected)]
-    assert resumed == expected
-    assert cards[0] == cards[1]
-
-
-def test_a_finished_run_is_found_at_once(tmp_path, monkeypatch):
-    folder = training.train("tiny-mod", tmp_path, progress=False)
-    stop_at(0, monkeypatch)
-    assert training.train("tiny-mod", tmp_path, progress=False) == folder
-
-
-def test_the_state_of_another_run_is_refused(tmp_path, monkeypatch):
-    stop_at(3, monkeypatch)
-    with pytest.raises(CourseError):
-        training.train("tiny-mod", tmp_path, progress=False)
-    with pytest.raises(CourseError, match="state of a different run"):
-        training.train("tiny-mod", tmp_path, steps=20, progress=False)
-
-
 def test_it_learns_its_training_pairs(tmp_path):
     folder = modular.train(
         dataclasses.replace(TINY, d_model=32, d_head=16, d_mlp=64, steps=400), tmp_path, progress=False
@@ -208,10 +156,3 @@ def test_it_learns_its_training_pairs(tmp_path):
     card = models.card(folder)
     assert card["accuracy"]["train"] == 1.0
     assert card["loss"]["train"] < 0.1
-
-
-def test_progress_is_shown_on_stdout_and_nothing_on_stderr(tmp_path, capfd):
-    training.train("tiny-mod", tmp_path)
-    shown = capfd.readouterr()
-    assert "12/12" in shown.out
-    assert shown.err == ""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.interp import models, recipes, tasks, tokenizer, training
+from mechinterp_course.interp import models, optimizers, recipes, tasks, tokenizer, training
 
 TINY = dataclasses.replace(
     recipes.RECIPES["code-2l"],
@@ -32,88 +32,6 @@ def small_corpus(monkeypatch):
     monkeypatch.setattr(tasks, "read_split", lambda split, stdlib=None: parts[split])
     monkeypatch.setitem(recipes.RECIPES, "tiny", TINY)
     monkeypatch.setattr(training, "SAVE_EVERY", -1.0)  # after every step
-
-
-def weights_in(folder):
-    return (folder / "model.safetensors").read_bytes()
-
-
-def stop_at(step, monkeypatch):
-    """Press Ctrl-C in the middle of a step."""
-    whole = training.train_step
-
-    def train_step(model, optimizer, recipe, stream, at):
-        if at == step:
-            next(model.parameters()).data.zero_()  # half of a step's work is done when it is interrupted
-            raise KeyboardInterrupt
-        return whole(model, optimizer, recipe, stream, at)
-
-    monkeypatch.setattr(training, "train_step", train_step)
-    return lambda: monkeypatch.setattr(training, "train_step", whole)
-
-
-def test_a_seed_decides_the_weights(tmp_path, monkeypatch):
-    one = training.train("tiny", tmp_path / "one", progress=False)
-    two = training.train("tiny", tmp_path / "two", progress=False)
-    assert weights_in(one) == weights_in(two)
-    monkeypatch.setitem(recipes.RECIPES, "tiny", dataclasses.replace(TINY, seed=1))
-    other = training.train("tiny", tmp_path / "other", progress=False)
-    assert weights_in(other) != weights_in(one)
-
-
-def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
-    straight = training.train("tiny", tmp_path / "straight", progress=False)
-    go_on = stop_at(7, monkeypatch)
-    with pytest.raises(CourseError, match=r"Stopped\..*Run the same command again"):
-        training.train("tiny", tmp_path / "stopped", progress=False)
-    assert not (tmp_path / "stopped" / "card.json").exists()
-    go_on()
-    resumed = training.train("tiny", tmp_path / "stopped", progress=False)
-    assert weights_in(resumed) == weights_in(straight)
-    cards = [json.loads((folder / "card.json").read_text()) for folder in (straight, resumed)]
-    assert cards[0]["loss"] == cards[1]["loss"]
-    assert sorted(f.name for f in resumed.iterdir()) == sorted(f.name for f in straight.iterdir())
-
-
-def test_a_finished_run_is_found_at_once(tmp_path, monkeypatch):
-    folder = training.train("tiny", tmp_path, progress=False)
-    stop_at(0, monkeypatch)
-    assert training.train("tiny", tmp_path, progress=False) == folder
-
-
-def test_the_state_of_another_run_is_refused(tmp_path, monkeypatch):
-    stop_at(3, monkeypatch)
-    with pytest.raises(CourseError):
-        training.train("tiny", tmp_path, progress=False)
-    with pytest.raises(CourseError, match="state of a different run"):
-        training.train("tiny", tmp_path, steps=20, progress=False)
-
-
-def test_a_card_of_an_earlier_model_does_not_outlive_it(tmp_path, monkeypatch):
-    training.train("tiny", tmp_path, progress=False)
-    stop_at(3, monkeypatch)
-    with pytest.raises(CourseError, match="Stopped"):
-        training.train("tiny", tmp_path, steps=20, progress=False)
-    assert not (tmp_path / "card.json").exists()
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CourseError, match=r"cannot take the model.*--out"):
-        training.train("tiny", tmp_path / "file" / "model", progress=False)
-
-
-def test_a_failed_write_leaves_the_earlier_file(tmp_path):
-    file = tmp_path / "state"
-    file.write_text("whole")
-
-    def fail(path):
-        path.write_text("ha")
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        training.write_atomically(file, fail)
-    assert file.read_text() == "whole"
 
 
 def test_an_unknown_recipe_names_the_nearest():
@@ -165,15 +83,8 @@ def test_a_batch_is_windows_of_the_stream_behind_bos():
 
 
 def test_the_learning_rate_rises_then_falls_to_its_end():
-    rates = [training.learning_rate(TINY, step) for step in range(TINY.steps)]
+    rates = [optimizers.learning_rate(TINY, step) for step in range(TINY.steps)]
     assert rates[0] == pytest.approx(TINY.lr / 3)
     assert max(rates) == pytest.approx(TINY.lr)
     assert rates[2:] == sorted(rates[2:], reverse=True)
-    assert training.learning_rate(TINY, TINY.steps) == pytest.approx(TINY.lr * TINY.lr_end)
-
-
-def test_progress_is_shown_on_stdout_and_nothing_on_stderr(tmp_path, capfd):
-    training.train("tiny", tmp_path)
-    shown = capfd.readouterr()
-    assert "step 12" in shown.out
-    assert shown.err == ""
+    assert optimizers.learning_rate(TINY, TINY.steps) == pytest.approx(TINY.lr * TINY.lr_end)
