@@ -2,6 +2,7 @@
 
 The two take turns, so that what else the machine does meets both. Their values are compared, and memory is what a sweep adds to
 the process at its peak. Run: python benchmarks/patching.py [MODEL ...]        writes patching.json beside this file
+With names, only the rows of those models are measured anew. Without, all: some ten minutes on an idle core, most for SmolLM2.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from transformer_lens import patching as lens
 
 from mechinterp_course.interp import fetch, metrics, models, patching
 
+FILE = Path(__file__).with_suffix(".json")
 THREADS = 1
 LENGTH = 15
 # (ours, by position, theirs)
@@ -40,7 +43,7 @@ PAIRS = {
     "parting at position 1": "While Tom and Mary went to the shops, Mary gave the bag to",
     "parting at position 10": "When John and Mary went to the shops, Mary gave the bag to",
 }
-TURNS = (2, 1)  # of the heads and the residual stream: TransformerLens takes minutes for each
+TURNS = {"smollm2": 1}  # TransformerLens takes minutes for each sweep of it; of other models it has three turns
 AIM = {"z": 10, "resid_pre": 8}  # so many times faster at least, on SmolLM2
 
 
@@ -65,15 +68,19 @@ def contest(model, clean, corrupted, metric, sweep: tuple, turns: int) -> dict:
     _, cache = model.run_with_cache(clean)
     theirs_of = getattr(lens, f"get_act_patch_{name}")
     seconds, memory = {"ours": [], "theirs": []}, {"ours": [], "theirs": []}
-    for _ in range(turns):
-        ours, taken, added = timed(
-            lambda: patching.activation_patching(
-                model, clean, corrupted, metric, activation, by_position=by_position, progress=False
+    for who in ["ours", *["theirs", "ours"] * turns]:
+        if who == "ours":
+            ours, taken, added = timed(
+                lambda: patching.activation_patching(
+                    model, clean, corrupted, metric, activation, by_position=by_position, progress=False
+                )
             )
-        )
-        seconds["ours"].append(taken), memory["ours"].append(added)
-        theirs, taken, added = timed(lambda: theirs_of(model, corrupted, cache, lambda logits: metric(logits).mean()))
-        seconds["theirs"].append(taken), memory["theirs"].append(added)
+        else:
+            theirs, taken, added = timed(
+                lambda: theirs_of(model, corrupted, cache, lambda logits: metric(logits).mean())
+            )
+        seconds[who].append(taken)
+        memory[who].append(added)
     if by_position and activation != "pattern":  # TransformerLens has the position before the head
         theirs = theirs.transpose(1, 2)
     apart = (ours.scale(theirs) - ours.values).abs().max().item()
@@ -89,7 +96,7 @@ def contest(model, clean, corrupted, metric, sweep: tuple, turns: int) -> dict:
     }
 
 
-def bundled(name: str) -> list[dict]:
+def bundled(name: str) -> Iterator[dict]:
     """All sweeps on a bundled model, on random tokens that part at position 1, of five whose ends lie furthest apart."""
     model = models.load(name)
     length, top = min(LENGTH, model.cfg.n_ctx), model.cfg.d_vocab_out - 1
@@ -100,24 +107,22 @@ def bundled(name: str) -> list[dict]:
     with torch.no_grad():
         change = (model(clean) - model(corrupted))[0, -1]
     metric = metrics.logit_difference(change.argmax().item(), change.argmin().item())
-    return [{"model": name, **contest(model, clean, corrupted, metric, sweep, 3)} for sweep in SWEEPS]
+    for sweep in SWEEPS:
+        yield {"model": name, **contest(model, clean, corrupted, metric, sweep, TURNS.get(name, 3))}
 
 
-def smollm2() -> list[dict]:
+def smollm2() -> Iterator[dict]:
     """The heads and the residual stream of SmolLM2, with both pairs of prompts."""
     model = models.load("smollm2")
     clean = model.to_tokens(CLEAN)
     metric = metrics.logit_difference(model.to_single_token(" Mary"), model.to_single_token(" John"))
-    found = []
     for pair, text in PAIRS.items():
         corrupted = model.to_tokens(text)
         assert clean.shape == corrupted.shape == (1, LENGTH)
-        for sweep, turns in zip(SWEEPS[:2], TURNS, strict=True):
-            row = contest(model, clean, corrupted, metric, sweep, turns)
+        for sweep in SWEEPS[:2]:
+            row = contest(model, clean, corrupted, metric, sweep, TURNS["smollm2"])
             assert row["largest_difference_of_normalised_values"] < 1e-3, row
-            found.append({"model": "smollm2", "pair": pair, **row, "aim": AIM[sweep[0]]})
-            print(json.dumps(found[-1]), flush=True)
-    return found
+            yield {"model": "smollm2", "pair": pair, **row, "aim": AIM[sweep[0]]}
 
 
 def show(rows: list[dict]) -> None:
@@ -133,23 +138,29 @@ def show(rows: list[dict]) -> None:
     Console(width=150).print(table)
 
 
-def main(chosen: list[str]) -> None:
-    torch.set_num_threads(THREADS)
-    here = [entry.name for entry in models.catalogue() if entry.kind == "bundled"]
-    rows = [row for name in here if not chosen or name in chosen for row in bundled(name)]
-    if (not chosen or "smollm2" in chosen) and fetch.where("smollm2") is not None:
-        rows += smollm2()
-    show(rows)
+def save(rows: list[dict]) -> None:
     result = {
         "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in ("torch", "transformer-lens", "transformers")},
         "threads": THREADS,
-        "how": "seconds of each turn, in the order in which they were taken; times_faster is the ratio of the medians. Ours "
+        "how": "seconds of each turn, ours first, then in turns; times_faster is the ratio of the medians. Ours "
         "includes both unpatched runs and the check of the logits; theirs leaves out the run that fills the clean cache.",
         "rows": rows,
     }
-    if not chosen:
-        Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    FILE.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def main(chosen: list[str]) -> None:
+    torch.set_num_threads(THREADS)
+    here = [entry.name for entry in models.catalogue() if entry.kind == "bundled"]
+    here += ["smollm2"] if fetch.where("smollm2") is not None else []
+    before = json.loads(FILE.read_text())["rows"] if FILE.is_file() and chosen else []
+    rows = [row for row in before if row["model"] not in chosen]
+    for name in [name for name in here if not chosen or name in chosen]:
+        for row in smollm2() if name == "smollm2" else bundled(name):
+            rows.append(row)
+            save(rows)
+    show(rows)
 
 
 if __name__ == "__main__":

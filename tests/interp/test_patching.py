@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mechinterp_course.errors import CourseError
-from mechinterp_course.interp import metrics, models, pair, patching
+from mechinterp_course.interp import fetch, metrics, models, pair, patching
 
+REAL = fetch.where("smollm2")  # asked before any test changes the cache folder
 STREAMS = {"resid_pre": "resid_pre", "attn_out": "attn_out", "mlp_out": "mlp_out"}
 HEADS = {"z": "out", "q": "q", "k": "k", "v": "v", "pattern": "pattern"}
 LENGTH = 7
@@ -302,3 +303,26 @@ def test_a_native_model_is_read_too():
     sweep = patching.activation_patching(model, clean, corrupted, metric, "z")
     theirs = lens_sweep(model, "z", False, "denoising", metric, (clean, corrupted))
     torch.testing.assert_close(sweep.per_prompt.mean(-1).float(), theirs, atol=1e-3, rtol=0)
+
+
+@pytest.mark.smollm2
+@pytest.mark.skipif(REAL is None, reason="SmolLM2 is not fetched")
+def test_heads_of_smollm2_are_those_of_whole_runs():
+    model = models.load(REAL)
+    clean, corrupted = (
+        model.to_tokens(f"When John and Mary went to the shops, {name} gave the bag to") for name in ("John", "Mary")
+    )
+    metric = metrics.logit_difference(*(model.to_single_token(name) for name in (" Mary", " John")))
+    sweep = patching.activation_patching(model, clean, corrupted, metric, "z", layers=[20, 29], progress=False)
+    _, kept = model.run_with_cache(clean)
+    for i, layer in enumerate((20, 29)):
+        name, head = f"blocks.{layer}.attn.hook_z", sweep.values[i].abs().argmax().item()
+
+        def clean_head(z, hook, name=name, head=head):
+            z = z.clone()
+            z[:, :, head] = kept[name][:, :, head]
+            return z
+
+        with torch.no_grad():
+            whole = metric(model.run_with_hooks(corrupted, fwd_hooks=[(name, clean_head)])).item()
+        assert sweep.per_prompt[i, head].item() == pytest.approx(whole, abs=1e-3)
