@@ -44,12 +44,12 @@ held_out = torch.stack([file[:256] for file in files if len(file) >= 256])  # (3
 counts = torch.zeros(d_vocab, d_vocab)  # (token, next token)
 for file in files:
     counts.index_put_((file[:-1], file[1:]), torch.ones(len(file) - 1), accumulate=True)
-common = (counts.sum(1) >= 100).nonzero()[1:, 0]  # the tokens that occur 100 times or more, without BOS
+common = (counts.sum(1) >= 30).nonzero()[1:, 0]  # the tokens that occur 30 times or more, without BOS
 
 
 # %% [markdown]
-# Four short helpers for the pictures: a head's matrices by name, the frozen scale, what a head of layer 0 reads for each token,
-# and the number of a word that is one token.
+# Short helpers for the pictures: a head's matrices by name, the frozen scale, what a head of layer 0 reads for each token, and the
+# number of a word that is one token, among all tokens and among the common ones.
 
 
 # %%
@@ -68,6 +68,10 @@ reads = W_E / scale  # (d_vocab, d_model): what a head of code-attn-1l reads whe
 
 def token_of(word):
     return tokenizer.ids(word)[0]
+
+
+def place_of(word):  # where a common token stands in `common`
+    return common.tolist().index(token_of(word))
 
 
 # %% [raw] card="fold_layernorm"
@@ -219,7 +223,7 @@ with torch.enable_grad():
         steps.zero_grad()
         loss.backward()
         steps.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
 floor = -(torch.xlogy(counts, counts / counts.sum(1, keepdim=True).clamp(min=1))).sum() / counts.sum()
 plots.lines(
     {"model without layers": losses, "floor: the counts themselves": [float(floor)] * 150},
@@ -414,7 +418,7 @@ def qk_circuit(reads: torch.Tensor, W_Q: torch.Tensor, b_Q: torch.Tensor, W_K: t
 head = head_of(one, 0, 3)
 table = qk_circuit(reads[common], head["W_Q"], head["b_Q"], head["W_K"])
 words = ["self", " self", " os", "name", "return", "import", "(", ")", ".", ",", "=", " is", "\n\n"]
-places = [common.tolist().index(token_of(word)) for word in words]
+places = [place_of(word) for word in words]
 names = [plots.visible(word) for word in words]
 plots.heatmap(
     table[places][:, places],
@@ -479,7 +483,7 @@ plots.scatter(
 # 3. Later keys get minus infinity (masked_fill with a mask that is True strictly above the diagonal).
 # 4. Softmax over the keys.
 # """
-# look = "Below, three heads of layer 0 leave their text almost no trace in this picture, and one does. Which one could you have named from its weights?"
+# look = "Below, three of the four patterns blur as the positions grow, and one stays sharp. What would you call that head?"
 
 # %% [markdown]
 # The stream starts as token plus position, so a head of layer 0 reads $(W_E[\text{token}] + W_{pos}[i])\,/\,\sigma$. Leave the tokens out
@@ -519,7 +523,7 @@ for h in range(4):
 patterns = torch.stack(patterns)  # (head, query, key)
 plots.attention(
     patterns[:, :24, :24],
-    [f"p{i}" for i in range(24)],
+    [""] * 24,
     title="Layer 0 of code-attn-2l: patterns from positions alone",
     names=[f"head 0.{h}" for h in range(4)],
     alt="Four patterns without any tokens. One has a bright line below the diagonal: every position looks at the one before it.",
@@ -608,9 +612,8 @@ def skip_trigrams(
 # %%
 rows = []
 for h, source in [(3, "."), (3, "return"), (3, "("), (0, "("), (0, "self"), (0, " is"), (0, "import")]:
-    place = common.tolist().index(token_of(source))
-    found = skip_trigrams(place, 5, reads[common], head_of(one, 0, h), W_U[:, common])
-    queries, outputs = (" ".join(plots.visible(word) for word in tokenizer.str_tokens(common[ids])) for ids in found)
+    found = skip_trigrams(place_of(source), 5, reads[common], head_of(one, 0, h), W_U[:, common])
+    queries, outputs = (" · ".join(plots.visible(word) for word in tokenizer.str_tokens(common[ids])) for ids in found)
     rows.append((f"0.{h}", f"{plots.visible(source)} …", queries, outputs))
 tables.table(
     rows,
@@ -661,7 +664,7 @@ plots.bars(
 # 3. AB = Q_A (R_A R_B.T) Q_B.T. The outer two change no lengths, so the singular values are those of the r × r matrix in the middle.
 # 4. torch.linalg.svdvals of that gives them, largest first.
 # """
-# look = "How many of the 24 directions of each head below carry most of what it does? A head need not use all that it has."
+# look = "One head below has a first value that stands far above its second: most of what it moves lies along a single direction. Which head?"
 
 # %% [markdown]
 # The OV circuit is a table of 1,024 × 1,024 numbers, but it is the product of $A = \text{reads}\,W_V$, (1,024, 24), and $B = W_O W_U$,
@@ -693,21 +696,19 @@ def low_rank_singular_values(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
 
 
 # %% [markdown]
-# Look: every head's OV circuit in `code-attn-2l`, each relative to its own largest value. TransformerLens has a class for such
+# Look: six heads' OV circuits in `code-attn-2l`, each relative to its own largest value. TransformerLens has a class for such
 # products, `FactoredMatrix`: compare.
 
 # %%
 from transformer_lens import FactoredMatrix
 
 spectra, differences = {}, []
-U = two.W_U.detach()
-for layer in range(2):
-    for h in range(4):
-        part = head_of(two, layer, h)
-        A, B = two.W_E.detach() @ part["W_V"], part["W_O"] @ U
-        values = low_rank_singular_values(A, B)
-        differences.append((values - FactoredMatrix(A, B).S).abs().max() / values[0])
-        spectra[f"head {layer}.{h}"] = values / values[0]
+for layer, h in [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]:
+    part = head_of(two, layer, h)
+    A, B = two.W_E.detach() @ part["W_V"], part["W_O"] @ two.W_U.detach()
+    values = low_rank_singular_values(A, B)
+    differences.append((values - FactoredMatrix(A, B).S).abs().max() / values[0])
+    spectra[f"head {layer}.{h}"] = values / values[0]
 print(f"largest difference from FactoredMatrix, relative: {max(differences):.1e}")
 plots.lines(
     spectra,
@@ -715,7 +716,7 @@ plots.lines(
     title="Singular values of the OV circuits of code-attn-2l",
     xlabel="number of the singular value",
     ylabel="relative to the largest",
-    alt="Eight falling lines, one for each head: the 24 singular values of its OV circuit, divided by the largest.",
+    alt="Six falling lines, one for each head: the 24 singular values of its OV circuit, divided by the largest.",
 )
 
 # %% [raw] card="copying_score"
