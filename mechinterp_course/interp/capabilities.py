@@ -4,6 +4,7 @@ Nothing here trains the model. Must not import TransformerLens; `models.load` do
 """
 
 import ast
+import re
 from pathlib import Path
 
 import torch
@@ -24,9 +25,10 @@ HOW = (
     "anything: the right name has the highest logit of all tokens"
 )
 HOW_REAL = (
-    "functions of the library with a ':param name:' list in the order of the signature: of each parameter after the first "
-    f"listed one, the text from 'def' to ':param', cut from the left to {LONGEST} tokens where it is longer; the names compared by the sum "
-    "of the log-probabilities of their tokens and of the ':' behind; right: the right name higher than all others of the signature"
+    "functions of the library's files whose docstring lists parameters in the order of the signature, as ':param name:' or under "
+    f"'Args:'; of each parameter after the first listed one, the text from 'def' to the name, its end of at most {LONGEST} tokens; the "
+    "names compared by the log-probability of their tokens and of a ':' behind; right: the right name above all others of the "
+    "signature; chance: of a guess among them. The model was trained on the files of the train split"
 )
 
 
@@ -109,8 +111,9 @@ def _share(found: list[tuple], which: int) -> float:
 
 
 def real_prompts(text: str) -> list[Prompt]:
-    """From a file's functions that list their parameters with ":param" in the signature's order: a prompt for each but the
-    first listed. The answer may be of several tokens."""
+    """From a file's functions whose docstring lists their parameters in the signature's order: a prompt for each parameter but
+    the first listed. A list is of lines ":param name:", or of lines "name:" under "Args:". An answer may be of several tokens.
+    """
     lines = text.splitlines()
     prompts = []
     for function in ast.walk(ast.parse(text)):
@@ -120,22 +123,24 @@ def real_prompts(text: str) -> list[Prompt]:
         names = [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
         source = "\n".join(lines[function.lineno - 1 : function.end_lineno])
         listed = _listed(source, names)
-        if [name for name, _ in listed] != [name for name in names if name in dict(listed)]:
+        if [name for name, _, _ in listed] != [name for name in names if name in [found for found, _, _ in listed]]:
             continue
-        for name, start in listed[1:]:
-            others = tuple(f" {other}" for other in names if other != name)
-            prompts.append(Prompt(source[:start], f" {name}", others))
+        for name, space, start in listed[1:]:
+            prompts.append(
+                Prompt(source[:start], space + name, tuple(space + other for other in names if other != name))
+            )
     return prompts
 
 
-def _listed(source: str, names: list[str]) -> list[tuple[str, int]]:
-    """The parameters that a docstring lists as ":param name:", each with where ":param" ends."""
-    found = []
-    for name in names:
-        start = source.find(f":param {name}:")
-        if start >= 0:
-            found.append((name, start + len(":param")))
-    return sorted(found, key=lambda pair: pair[1])
+def _listed(source: str, names: list[str]) -> list[tuple[str, str, int]]:
+    """The parameters that a docstring lists, in its order: the name, the space that belongs to it, and where that begins."""
+    known = "|".join(map(re.escape, names)) or "(?!)"
+    of_param = [(m[1], " ", m.start(1) - 1) for m in re.finditer(rf"^ *:param ({known}):", source, re.M)]
+    under_args = re.search(r"^ *Args:\n((?: +\S.*\n)+)", source, re.M)
+    if of_param or not under_args:
+        return of_param
+    found = re.finditer(rf"^ +({known})(?: \([^)\n]*\))?:", under_args[1], re.M)
+    return [(m[1], "", under_args.start(1) + m.start(1)) for m in found]
 
 
 def real_scores(model, texts: list[str]) -> dict:
@@ -150,7 +155,7 @@ def real_scores(model, texts: list[str]) -> dict:
 
 
 def likelihood(model, text: str, name: str) -> float:
-    """The log-probability of the tokens of a name and the colon behind it, after a text."""
+    """The log-probability of a name's tokens and of the colon behind it, after the end of a text."""
     code = tokenizer.CodeTokenizer()
     answer = code.encode(name + ":", bos=False)
     before = code.encode(text, bos=False)[-(LONGEST - len(answer)) :]

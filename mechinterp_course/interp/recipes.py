@@ -176,13 +176,16 @@ RECIPES = {
             batch=8,
             lr=3e-3,
             lr_end=0.03,
-            # Of eight rows, one is a chunk copied among random tokens and one holds made-up functions, to the end.
+            # Made-up functions are three of eight rows in the middle, where their names are learnt to be copied; one at the end.
             stages=(
                 (0, 32, 64, 24, 0, 2),
                 (300, 16, 128, 8, 3, 2),
                 (450, 8, 256, 3, 2, 1),
                 (700, 8, 256, 1, 1, 1),
                 (1000, 8, 256, 0, 1, 1),
+                (1600, 8, 256, 1, 1, 3),
+                (2600, 8, 256, 0, 1, 2),
+                (3600, 8, 256, 0, 1, 1),
             ),
         ),
         ModularRecipe(
