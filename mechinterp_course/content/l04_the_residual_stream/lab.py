@@ -300,7 +300,7 @@ for point, row in zip(points, logit_lens(streams, weights, config.eps).softmax(-
 # ```
 #
 # `answers[b, i]` is the token that came *after* position `i`: it belongs to `logits[:, b, i]`, nothing needs to be
-# shifted. Tokens with exactly the answer's logit are not ahead of it.
+# shifted.
 
 
 # %% answer="answer_rank"
@@ -497,7 +497,7 @@ print(
 plots.bars(
     bars,
     list(found),
-    title="After `if x is not`: why None, and not True?",
+    title="After if x is not: why None, and not True?",
     ylabel="adds to the logit difference",
     alt="One bar for each layer of code-2l, and one for the constant: what it adds to the logit of None minus the logit of True.",
 )
@@ -579,7 +579,7 @@ by_head = attribute_heads(copy_cache, copy_weights, copy_answers, copy_others, c
 mean = torch.cat([by_head[..., where].mean((2, 3)) for where in (slice(1, length), second)])  # (copy × layer, head)
 print(f"all heads together: {mean[:2].sum():.2f} on the first copy, {mean[2:].sum():.2f} on the second")
 plots.heatmap(
-    mean,
+    mean.round(decimals=2),
     x=[f"head {head}" for head in range(copy_config.n_heads)],
     y=[f"layer {layer}, {copy} copy" for copy in ("first", "second") for layer in (0, 1)],
     title="What each head adds to the token that comes",
@@ -681,7 +681,7 @@ missing = {
     ),
 }
 plots.heatmap(
-    [[100 * shares[piece] for piece in shares] for shares in missing.values()],
+    [[round(100 * share) for share in shares.values()] for shares in missing.values()],
     x=list(missing["code-2l, held-out"]),
     y=list(missing),
     title="How wrong is the logit difference without ...?",

@@ -88,7 +88,13 @@ reveal("stream-lens-start")
 # layer apart: what does the lens say after the MLP of block 0?
 
 # %%
-halves = ["    if x is not", "for x", "    try:\n        value = int(text)\n    except", "    def __init__(", "while"]
+halves = [
+    "    if x is not",
+    "for x",
+    "    try:\n        value = int(text)\n    except",
+    "    def __init__(",
+    "    raise",
+]
 where = {"embedding": "blocks.0.hook_resid_pre"}
 for layer in range(2):
     where[f"after attn {layer}"] = f"blocks.{layer}.hook_resid_mid"
@@ -107,7 +113,7 @@ tables.table(
 )
 
 # %% [markdown]
-# In most columns one layer does the turn from "the word that I have read" to "a word that may follow": the MLP of
+# In every column one layer does the turn from "the word that I have read" to "a word that may follow": the MLP of
 # block 0. The later layers choose.
 #
 # *What this does not show*: that the model "thinks" `␣None` at that point. Nothing in its training asks an early
@@ -194,18 +200,18 @@ reveal("stream-plus-three")
 # answer is read from.
 
 # %%
-direction_2d = torch.tensor([1.0, 0.3])
-written = torch.tensor([[0.8, 0.5], [-0.9, 3.0], [-0.3, -0.4]])
+direction_2d = torch.tensor([2.0, 0.6])
+written = torch.tensor([[1.0, 1.2], [-0.9, 3.0], [-0.6, -0.8]])
 votes = [f"{vote:+.1f}" for vote in written @ direction_2d]
 plots.arrows(
     torch.cat([direction_2d[None], written]),
     ["direction", *(f"head {head}: {vote}" for head, vote in zip("ABC", votes, strict=True))],
     title="Three heads, and what each adds to the logit difference",
-    alt="The direction points right. Head A is short and points along it. Head B is three times as long and nearly at right angles to it. Head C is short and points against it.",
+    alt="The direction points right. Head A is short and points roughly along it. Head B is twice as long and at right angles to it. Head C is short and points against it.",
 )
 
 # %% [markdown]
-# Head B is by far the longest, and adds nothing. **Change this and see**: turn head B a little.
+# Head B is the longest, and adds nothing. **Change this and see**: turn head B a little.
 #
 # ### Who wrote the answer?
 #
@@ -350,7 +356,7 @@ table = [
     torch.stack([without(*one, freeze=False) - base for one in every]),
 ]
 plots.heatmap(
-    torch.stack(table),
+    torch.stack(table).round(decimals=2),
     x=head_names,
     y=["attribution says", "removed, scale frozen", "removed"],
     title=f"How the logit difference ({base:.2f}) changes without each head",
@@ -433,7 +439,7 @@ tables.table(
 # %%
 found = attribution.direct_logit_attribution(python_model, "for x", " in", " =", by="component")
 print(f"sum of the bars {found.values.sum():.4f}, the model's logit difference {found.total.item():.4f}")
-found.plot(title="After `for x`: why ` in`, and not ` =`?")
+found.plot(title="After for x: why in, and not = ?")
 
 # %%
 attribution.direct_logit_attribution(python_model, "for x", " in", " =", by="head").plot(
@@ -457,15 +463,9 @@ attribution.direct_logit_attribution(python_model, "for x", " in", " =", by="hea
 # %%
 smollm2 = models.load_if_here("smollm2")
 
-# %% [raw] predict="stream-smollm-layer"
-# question = "SmolLM2 reads `The capital of France is`. From which point on does the logit lens put ` Paris` first?"
-# choices = ["within the first 10 of 30 blocks", "about halfway", "in the last few blocks"]
-# answer = 2
-# why = [
-#   "The first blocks have little to go on, and what they write is not readable through this lens.",
-#   "A fair guess: some facts are fetched in the middle of a model. They need not be written in the direction of the answer by then.",
-#   "Right. For most of the way ` Paris` is thousands of places down, and it arrives with the last three blocks. The lens does not say where the fact was known, only where it can be read through W_U.",
-# ]
+# %% [markdown]
+# It reads `The capital of France is`. Guess before you run the cell: from which block on does the lens put ` Paris`
+# first?
 
 # %%
 if smollm2 is not None:
@@ -483,10 +483,11 @@ if smollm2 is not None:
     for row, best in zip(lens.rows[-6:], lens.top(3)[-6:], strict=True):
         print(f"{row:>14}:  " + "   ".join(f"{plots.visible(text)} {p:.2f}" for text, p in best))
 
-# %%
-reveal("stream-smollm-layer")
-
 # %% [markdown]
+# Where the model is here, you see that ` Paris` is thousands of places down for most of the way, and that it arrives
+# in the last few blocks. The lens does not say where the fact was known. It says from where on it can be read through
+# `W_U`.
+#
 # Now a task with a known circuit, indirect object identification ([[paper:wang2022]]): John gives, so the drink goes
 # to Mary. Which heads write " Mary" rather than " John"? The helper takes the logit difference apart at the last
 # position.
