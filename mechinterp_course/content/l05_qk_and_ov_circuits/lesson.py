@@ -177,10 +177,13 @@ real = logits_with(1.0) - logits_with(0.0)  # (4 files, 1,024)
 OV = one.OV[0, 0]
 row = one.W_E[texts[:4, source]] / scale @ OV.A @ (OV.B @ one.W_U) / final_scale
 print("sources:", [plots.visible(word) for word in tokenizer.str_tokens(texts[:4, source])])
-print("correlation in each file:", [round(float(torch.corrcoef(torch.stack(p))[0, 1]), 2) for p in zip(row, real, strict=True)])
+print(
+    "correlation in each file:",
+    [round(float(torch.corrcoef(torch.stack(p))[0, 1]), 2) for p in zip(row, real, strict=True)],
+)
 
 # %% [markdown]
-# The table has the shape of what happens. The rest comes from the positions, which the table leaves out, and from the final scale,
+# The table has roughly the shape of what happens. The rest comes from the positions, which the table leaves out, and from the final scale,
 # which moves when the head does.
 #
 # *What this does not show*: that the model ever attends to that token in this way. We forced it.
@@ -345,20 +348,24 @@ before = {}
 for title, found in [("with tokens", with_tokens), ("positions alone", without)]:
     pattern = found["blocks.0.attn.hook_pattern"]  # (file, head, query, key)
     before[title] = pattern.diagonal(-1, -2, -1)[..., 7:].mean((0, 2))
-plots.lines(
-    before,
+plots.heatmap(
+    torch.stack(list(before.values())),
     x=[f"head 0.{h}" for h in range(4)],
+    y=list(before),
     title="Attention to the token before, layer 0 of code-attn-2l",
     xlabel="head",
-    ylabel="mean attention, from position 8 on",
-    alt="Two lines over the four heads of layer 0: attention to the previous position with tokens and with positions alone.",
+    ylabel="what the model sees",
+    alt="Two rows, with tokens and with positions alone, and a column for each head of layer 0: mean attention to the position before.",
+    text=True,
+    zlabel="attention",
 )
 
 # %%
 reveal("qkov-positions")
 
 # %% [markdown]
-# In the lab you get this pattern from `W_pos`, `W_Q` and `W_K`, without running anything.
+# Without tokens the stream is shorter, σ is smaller, and the positions count for more than they do on real text. In the lab you freeze σ
+# instead, and get head 0.1's pattern from `W_pos`, `W_Q` and `W_K`, without running anything.
 #
 # ### SmolLM2: where reading the weights fails
 #
@@ -422,7 +429,7 @@ if smollm2 is not None:
     both = torch.stack([from_embedding[is_induction], from_block_0[is_induction]], dim=1)
     order = [f"L{layer}H{h}" for layer, h in sorted(induction)]
     figure = plots.heatmap(
-        both,
+        (100 * both).round() / 100,
         x=["from the embedding", "after block 0"],
         y=order,
         title="SmolLM2: copying scores of its eight strongest induction heads",
