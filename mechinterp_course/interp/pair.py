@@ -32,6 +32,10 @@ class Pair:
         _same_shape(*self.tokens)
         self.metric, self.direction, self.labels = metric, direction, _labels(model, self.tokens)
         self.length = self.tokens[0].shape[1]
+        if self.length > model.cfg.n_ctx:
+            raise CourseError(
+                f"The prompts have {self.length} tokens, and the model reads {model.cfg.n_ctx}.", "Shorten them."
+            )
         with torch.no_grad():
             self.net = Transformer(model, self.length)
             self.clean, self.corrupted = (self.net.run(tokens) for tokens in self.tokens)
@@ -202,7 +206,7 @@ def _labels(model, tokens: list[Tensor]) -> list[str]:
     prompts = torch.cat(tokens)
     labels = []
     for pos in range(count):
-        ids = prompts[:, pos].unique_consecutive().tolist()
-        words = dict.fromkeys(plots.visible(model.tokenizer.decode([i])) for i in ids[:3])
+        ids = list(dict.fromkeys(prompts[:, pos].tolist()))
+        words = [plots.visible(model.tokenizer.decode([i])) for i in ids[:2]]
         labels.append(f"{pos} {'/'.join(words)}" if len(ids) <= 2 else f"{pos} …")
     return labels

@@ -257,6 +257,7 @@ def test_texts_are_prompts_and_their_tokens_are_labels(tiny):
     ("change", "said"),
     [
         ({"corrupted": prompts(6)[1]}, "The clean prompt has 7 tokens and the corrupted one 6"),
+        (dict(zip(("clean", "corrupted"), prompts(65), strict=True)), "have 65 tokens, and the model reads 64"),
         ({"corrupted": prompts(batch=3)[1]}, "2 clean prompts and 3 corrupted"),
         ({"clean": torch.rand(2, 7)}, r"a tensor of float32 of the shape \(2, 7\)"),
         ({"clean": 3}, "of the type int"),
