@@ -18,11 +18,11 @@ DOCUMENTED = (1, 2, 3, 4)
 SEED = 20_000
 LONGEST = 255  # tokens of a real prompt: what fits the context behind BOS
 HOW = (
-    f"docstrings.docstring_prompts: {PROMPTS} prompts for each of the {len(docstrings.TEMPLATES)} held-out templates and each number "
-    f"of parameters already documented (1 to {DOCUMENTED[-1]}, of 5 in the signature), seed {SEED}; names, summaries and descriptions "
-    "that no generated text for training holds; share of prompts where the right name's logit is higher than that of every "
-    "other name of the signature (a guess: 0.2); not_yet_named: than that of every name that is not documented yet; "
-    "anything: the right name has the highest logit of all tokens"
+    f"docstrings.docstring_prompts: {PROMPTS} prompts for each of the {len(docstrings.TEMPLATES)} held-out templates and each "
+    f"number of parameters already documented (1 to {DOCUMENTED[-1]}, of 5 in the signature), seed {SEED}; names, summaries and "
+    "descriptions that no generated text for training holds; value, by_documented, by_template: share of prompts where the right "
+    "name's logit is higher than that of every other name of the signature (a guess: 0.2); not_yet_named: than that of every name "
+    "that is not documented yet; anything: the right name has the highest logit of all tokens"
 )
 HOW_REAL = (
     "functions of the library's files whose docstring lists parameters in the order of the signature, as ':param name:' or under "
@@ -37,9 +37,8 @@ def figures(folder: Path, recipe: MixtureRecipe, held_out: dict[str, list[str]])
     raw = models.load(folder)
     return {
         "mixture": shares(recipe),
-        "behaviours": behaviours(raw, held_out),
+        "behaviours": behaviours(raw, held_out) | {"linearly_separable_labels": separability.measured(raw)},
         "behaviours_processed": behaviours(models.load(folder, processed=True), held_out),
-        "linear_separability": {**separability.measured(raw), "how": separability.HOW},
     }
 
 
@@ -56,8 +55,8 @@ def shares(recipe: MixtureRecipe) -> dict:
 def behaviours(model, held_out: dict[str, list[str]]) -> dict:
     """The docstring task, made up and real, and repeated random tokens, of a bridge."""
     return {
-        "docstring_prompts": docstring_scores(model),
-        "docstring_real": {split: real_scores(model, texts) for split, texts in held_out.items()} | {"how": HOW_REAL},
+        "held_out_docstrings": docstring_scores(model),
+        "real_docstrings": {split: real_scores(model, texts) for split, texts in held_out.items()} | {"how": HOW_REAL},
         "repeated_tokens": {str(length): induction.measured(model, length) for length in induction.LENGTHS},
         "distant_copy": {"induction": induction._by_layer(induction.distant_copy(model))},
         "induction_how": induction.HOW.split("; renamed_source")[0],
@@ -79,7 +78,7 @@ def docstring_scores(model) -> dict:
             by_template[description] += found
     everything = [found for some in by_documented.values() for found in some]
     return {
-        "right": _share(everything, 0),
+        "value": _share(everything, 0),
         "not_yet_named": _share(everything, 1),
         "anything": _share(everything, 2),
         "by_documented": {key: _share(found, 0) for key, found in by_documented.items()},

@@ -30,6 +30,7 @@ QUESTIONS = {
 }
 ONLY_NAMES = {"seen_before", "parameter", "attribute"}  # asked of tokens that belong to names alone
 HOW = (
+    "value: how many labels have an AUC of at least 0.9 at some layer, and at least 0.05 more there than from the embedding alone; "
     "logistic regression on the residual stream (hook_resid_post of each layer; embedding: hook_embed alone, the token "
     "without its place), each coordinate brought to mean 0 and standard deviation 1, L2 penalty 1e-3, fitted by L-BFGS on "
     f"windows of {WINDOW} tokens of every file of the bundled sample whose number in it is even, tested on the files with odd "
@@ -141,4 +142,10 @@ def measured(model, most: int = 100) -> dict:
             said = second >= best_cut(first, y)
             found[question]["auc"][place] = round(auc(second, truth), 3)
             found[question]["balanced_accuracy"][place] = round(balanced_accuracy(said, truth), 3)
-    return found
+    return {"value": sum(map(separable, found.values())), "labels": found, "how": HOW}
+
+
+def separable(told: dict) -> bool:
+    """Whether a label counts as linearly separable: some layer tells it well, and better than the token alone does."""
+    best = max(told["auc"].values())
+    return best >= 0.9 and best >= told["auc"]["embedding"] + 0.05

@@ -15,6 +15,7 @@ SHAPED = [
     "modular",
     "planted",
     "residual",
+    "separability",
 ]
 install_import_hook([f"mechinterp_course.interp.{name}" for name in SHAPED], "beartype.beartype")
 

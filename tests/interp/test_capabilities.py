@@ -66,14 +66,14 @@ def signature(text):
 
 def test_a_model_that_knows_the_next_name_is_right():
     found = capabilities.docstring_scores(answering(lambda text: [signature(text)[text.count(":param ")]]))
-    assert found["right"] == found["not_yet_named"] == found["anything"] == 1.0
+    assert found["value"] == found["not_yet_named"] == found["anything"] == 1.0
     assert found["prompts"] == capabilities.PROMPTS * len(docstrings.TEMPLATES) * len(capabilities.DOCUMENTED)
     assert set(found["by_documented"]) == {"1", "2", "3", "4"}
 
 
 def test_a_model_that_repeats_the_first_name_knows_nothing():
     found = capabilities.docstring_scores(answering(lambda text: signature(text)[:1]))
-    assert found["right"] == 0.0
+    assert found["value"] == 0.0
     assert found["anything"] == 0.0
     assert found["by_documented"]["4"] == 0.0
 

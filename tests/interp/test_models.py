@@ -21,16 +21,18 @@ CARD_KEYS = {
 }
 LIMITS = {
     "code-2l": 4_000_000,
+    "code-4l": 8_000_000,
     "code-attn-1l": 1_000_000,
     "code-attn-2l": 15_500_000,
     NATIVE: 8_000_000,
 }  # bytes of the whole folder
-ATTENTION_ONLY = {"code-attn-1l", "code-attn-2l"}  # embedding and unembedding are apart; their cards name silent hooks
+UNTIED = {"code-4l", "code-attn-1l", "code-attn-2l"}  # embedding and unembedding are apart
 EDITED_HOOKS = [
     *("hook_embed", "hook_pos_embed", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_mid", "blocks.0.hook_resid_post"),
     *("blocks.0.ln1.hook_normalized", "blocks.0.attn.hook_q", "blocks.0.attn.hook_k", "blocks.0.attn.hook_v"),
     *("blocks.0.attn.hook_attn_scores", "blocks.0.attn.hook_pattern", "blocks.0.attn.hook_z", "blocks.0.hook_attn_out"),
-    *("blocks.1.ln2.hook_normalized", "blocks.1.mlp.hook_pre", "blocks.1.mlp.hook_post", "blocks.1.hook_mlp_out"),
+    *("blocks.last.ln2.hook_normalized", "blocks.last.mlp.hook_pre", "blocks.last.mlp.hook_post"),
+    *("blocks.last.hook_mlp_out", "blocks.last.attn.hook_z", "blocks.last.hook_resid_post"),
     *("ln_final.hook_normalized",),
 ]
 
@@ -128,8 +130,7 @@ def test_the_bridge_reads_text_as_our_tokenizer_does(name, bridge):
 
 @pytest.mark.parametrize("hook", EDITED_HOOKS)
 def test_an_edit_at_every_hook_changes_the_logits(name, bridge, tokens, logits, hook):
-    if hook.startswith("blocks.1.") and bridge.cfg.n_layers == 1:
-        hook = hook.replace("blocks.1.", "blocks.0.")
+    hook = hook.replace(".last.", f".{bridge.cfg.n_layers - 1}.")
 
     def edit(value, hook):
         return value * 0.5 + 0.1 * torch.linspace(-1, 1, value.shape[-1])
@@ -168,7 +169,7 @@ def test_the_card_is_complete_and_true(name):
     card, folder = models.card(name), models.folder_of(name)
     assert set(card) >= CARD_KEYS
     assert card["name"] == folder.name == name
-    tied = name not in ATTENTION_ONLY
+    tied = name not in UNTIED
     counted = [t for key, t in models.weights(name).items() if not (tied and key == "unembed.W_U")]
     assert card["parameters"] == sum(t.numel() for t in counted)
     assert card["recipe"] == json.loads(json.dumps(recipes.find(name).numbers()))

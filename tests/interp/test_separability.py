@@ -65,7 +65,7 @@ def test_the_halves_share_no_file_and_their_answers_are_the_labels():
 
 def test_every_question_is_asked_at_every_layer(tiny, monkeypatch):
     monkeypatch.setattr(separability, "WINDOW", 40)
-    found = separability.measured(tiny, most=30)
+    found = separability.measured(tiny, most=30)["labels"]
     assert set(found) == set(separability.QUESTIONS)
     for told in found.values():
         assert list(told["auc"]) == list(told["balanced_accuracy"]) == ["embedding", "layer 0", "layer 1"]
@@ -73,3 +73,9 @@ def test_every_question_is_asked_at_every_layer(tiny, monkeypatch):
     # A token tells by itself whether it is a keyword, even in a random model; not whether it stands in a comment.
     assert found["keyword"]["auc"]["embedding"] > 0.7
     assert found["in_comment"]["auc"]["embedding"] < found["keyword"]["auc"]["embedding"]
+
+
+def test_a_label_that_the_token_alone_tells_does_not_count_as_separable():
+    assert separability.separable({"auc": {"embedding": 0.7, "layer 0": 0.8, "layer 1": 0.91}})
+    assert not separability.separable({"auc": {"embedding": 0.7, "layer 0": 0.8, "layer 1": 0.89}})
+    assert not separability.separable({"auc": {"embedding": 0.97, "layer 0": 0.99, "layer 1": 0.99}})
