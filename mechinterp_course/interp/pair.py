@@ -14,6 +14,7 @@ from mechinterp_course.errors import CourseError, unknown
 from mechinterp_course.interp import metrics, plots
 from mechinterp_course.interp.cache import Tokens
 from mechinterp_course.interp.forward import Run, Transformer, check_logits
+from mechinterp_course.interp.metrics import Metric
 from mechinterp_course.interp.rerun import Patch, Rerun
 from mechinterp_course.interp.sweep import DIRECTIONS, Axis, Sweep
 
@@ -50,8 +51,7 @@ class Pair:
 
     def _positions(self) -> list[int]:
         """The positions that the metric reads; all of them for a function that does not say."""
-        pos = getattr(self.metric, "pos", None)
-        return list(range(self.length)) if pos is None else [pos % self.length]
+        return [self.metric.pos % self.length] if isinstance(self.metric, Metric) else list(range(self.length))
 
     @cached_property
     def rerun(self) -> Rerun:
@@ -83,7 +83,8 @@ class Pair:
         """The metric of every patch, put at its index on the axes. `patches` come in the order of their places."""
         if batch_size is not None and batch_size < 1:
             raise CourseError(f"batch_size is {batch_size}: no run fits in it.", "Give 1 or more, or leave it out.")
-        settings = (activation, self.direction, self.metric_name, self.scale, tuple(map(_key, self.tokens)))
+        labels = tuple(tuple(axis.labels) for axis in axes)
+        settings = (activation, self.direction, self.metric_name, labels, *map(_key, self.tokens))
         shape = [len(axis.labels) for axis in axes]
         values = torch.full((*shape, len(self.unpatched)), torch.nan, dtype=torch.float64)
         done = Sweep(activation, self.direction, self.metric_name, axes, values, self.scale, 0, settings)
@@ -130,9 +131,9 @@ class Pair:
 
     def _measure(self, logits: Tensor) -> Tensor:
         """The metric of logits (batch, position, d_vocab) at the positions that it reads."""
-        if getattr(self.metric, "pos", None) is None:
-            return metrics.each(self.metric, logits)
-        return self.metric.read(logits[:, 0]).detach().double()
+        if isinstance(self.metric, Metric):
+            return self.metric.read(logits[:, 0]).double()
+        return metrics.each(self.metric, logits)
 
 
 def _batches(items: Iterator, size: int) -> Iterator[list]:
@@ -148,7 +149,8 @@ def _batches(items: Iterator, size: int) -> Iterator[list]:
 
 def _resumed(done: Sweep, before: Sweep) -> None:
     """Take over the values of an interrupted sweep of the same experiment."""
-    if before.settings != done.settings or before.per_prompt.shape != done.per_prompt.shape:
+    ends = torch.tensor([[sweep.scale.clean, sweep.scale.corrupted] for sweep in (before, done)])
+    if before.settings != done.settings or not torch.allclose(*ends, rtol=1e-4, atol=1e-4):
         raise CourseError(
             "That sweep is of another experiment: its prompts, metric, activation or direction differ.",
             "Resume with the arguments that the sweep was started with.",

@@ -232,10 +232,17 @@ def test_an_interrupted_sweep_keeps_what_it_has_and_goes_on(llama, monkeypatch, 
 
 def test_a_sweep_of_another_experiment_is_not_resumed(tiny):
     clean, corrupted = prompts()
-    before = patching.activation_patching(tiny, clean, corrupted, difference(), "z")
-    for change in ({"direction": "noising"}, {"layers": [0]}, {"by_position": True}):
+    before = patching.activation_patching(tiny, clean, corrupted, difference(), "z", layers=[0])
+    others = [
+        {"direction": "noising"},
+        {"layers": [1]},
+        {"by_position": True},
+        {"metric": metrics.logit_difference(7, 9)},
+    ]
+    for change in others:
+        again = {"metric": difference(), "layers": [0]} | change
         with pytest.raises(CourseError, match="another experiment"):
-            patching.activation_patching(tiny, clean, corrupted, difference(), "z", resume=before, **change)
+            patching.activation_patching(tiny, clean, corrupted, activation="z", resume=before, **again)
 
 
 def test_nothing_is_written_on_stderr(tiny, capsys):
