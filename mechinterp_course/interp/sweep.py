@@ -106,7 +106,7 @@ class Sweep:
         """A sentence or two that say what the sweep found, for those who cannot see the picture."""
         shape = " × ".join(f"{axis.name} ({len(axis.labels)})" for axis in self.axes)
         said = f"{DIRECTIONS[self.direction].capitalize()}. {shape}; 0 is the corrupted run, 1 the clean one."
-        strongest = [f"{value:.2f} at {self._named(labels)}" for labels, value in self.top(3)]
+        strongest = [f"{round(value, 2) + 0.0:.2f} at {self._named(labels)}" for labels, value in self.top(3)]
         said += f" Furthest from {self._unpatched}: {', '.join(strongest)}." if strongest else ""
         left = int(self.per_prompt.isnan().any(-1).sum())
         return said + (f" {left} values are missing: the sweep was interrupted." if left else "")
