@@ -518,7 +518,14 @@ def three_planted(answer, draw):
                 i > 0
             ):  # before it has anything to find, this head rests on BOS, which is the first token's previous token
                 want[0] = 1 / (2 * length)
-            expect.close(out[0, i], want, f"the scores of a planted {role} head, copies of {length} tokens,", atol=1e-3)
+            what = f"the scores of a planted {role} head, copies of {length} tokens,"
+            expect.close(
+                out[0, i],
+                want,
+                what,
+                atol=1e-3,
+                because=f"they are previous token {want[0]:.3f}, duplicate token {want[1]:.0f}, induction {want[2]:.0f}",
+            )
 
 
 @three.check("each score is a mean over the queries that count: heads that look there half of the time have 0.5")
@@ -686,6 +693,21 @@ def names_threshold(answer, draw):
     )
 
 
+@names_.check("of two roles that both reach the threshold, the stronger one names the head")
+def names_two_roles(answer, draw):
+    tokens = repeats(draw, 8, batch=3)
+    parts = {role: heads([role], tokens) for role in ("previous token", "duplicate token", "induction")}
+    for weak, strong in (
+        ("previous token", "induction"),
+        ("duplicate token", "previous token"),
+        ("induction", "duplicate token"),
+    ):
+        mixed = 0.55 * parts[strong] + 0.45 * parts[weak]
+        expect.equal(
+            listed(answer(mixed, 8)), [strong], f"the name of a head with 0.55 for {strong} and 0.45 for {weak}"
+        )
+
+
 @names_.check("the mean over the prompts decides, not one of them")
 def names_batch(answer, draw):
     tokens = repeats(draw, 7, batch=5)
@@ -773,6 +795,16 @@ def names_of_prompts(pattern, length, threshold=0.4):
     return name_by(true_scores(pattern, length).mean(1), threshold)
 
 
+@names_.wrong(
+    "the first role that reaches the threshold",
+    "You gave the first role whose score reaches the threshold, in the order of ROLES. A head may reach it in two: the highest score names it.",
+)
+def names_first_reached(pattern, length, threshold=0.4):
+    rows = true_scores(pattern, length).mean(0).tolist()
+    reached = [[role for role, score in zip(ROLES, row, strict=True) if score >= threshold] for row in rows]
+    return [roles[0] if roles else "other" for roles in reached]
+
+
 @names_.variation("if after if")
 def names_ifs(pattern, length, threshold=0.4):
     names = []
@@ -829,6 +861,17 @@ def worst_is_lowest(answer, draw):
         )
 
 
+@worst.check("at each length, the mean over the prompts counts")
+def worst_of_means(answer, draw):
+    out = answer(every_other, VOCABULARY, [6, 9, 14], generator(draw))
+    expect.close(
+        out,
+        torch.tensor([0.5]),
+        "the score of a head that does induction on every other prompt and rests on the others",
+        atol=2e-3,
+    )
+
+
 @worst.check("eight new prompts at each length, as repeated_prompts makes them")
 def worst_prompts(answer, draw):
     seen = []
@@ -878,6 +921,11 @@ def fading(tokens):
     length = tokens.shape[1] // 2
     share = 0.9 if length <= 9 else 0.5 if length <= 17 else 0.7
     return share * heads(["induction"], tokens, sharpness=40) + (1 - share) * heads(["first token"], tokens)
+
+
+def every_other(tokens):
+    pattern, rests = heads(["induction"], tokens, sharpness=40), heads(["first token"], tokens)
+    return torch.where((torch.arange(len(tokens)) % 2 == 0)[:, None, None, None], pattern, rests)
 
 
 def by_length(patterns_of, vocabulary, lengths, generator, stripe_of=lambda length, lengths: length - 1):
@@ -935,6 +983,18 @@ def worst_last(patterns_of, vocabulary, lengths, generator):
 )
 def worst_duplicate(patterns_of, vocabulary, lengths, generator):
     return by_length(patterns_of, vocabulary, lengths, generator, lambda length, lengths: length).amin(0)
+
+
+@worst.wrong(
+    "the worst prompt",
+    "You took the lowest score over the single prompts. One unlucky prompt then decides: average over the prompts of a length, and take the minimum over the lengths.",
+)
+def worst_prompt(patterns_of, vocabulary, lengths, generator):
+    scores = []
+    for length in lengths:
+        tokens = reference("repeated_prompts")(vocabulary, length, 8, 0, generator)
+        scores.append(_stripe(patterns_of(tokens), length - 1, length).amin(0))
+    return torch.stack(scores).amin(0)
 
 
 @worst.wrong(
@@ -1544,6 +1604,15 @@ def kcomp_swapped(W_V, W_O, W_Q, W_K):
 )
 def kcomp_squared(W_V, W_O, W_Q, W_K):
     return kcomp_by_pairs(W_V, W_O, W_Q, W_K) ** 2
+
+
+@kcomp.wrong(
+    "divides by four norms",
+    "You divided by the norms of the four single matrices. A product may be smaller than its factors: divide by the norms of W_OV and W_QK themselves.",
+)
+def kcomp_four_norms(W_V, W_O, W_Q, W_K):
+    sizes = [W.flatten(1).norm(dim=1) for W in (W_V, W_O, W_Q, W_K)]
+    return kcomp_by_pairs(W_V, W_O, W_Q, W_K, divide=False) / torch.outer(sizes[0] * sizes[1], sizes[2] * sizes[3])
 
 
 @kcomp.wrong(

@@ -271,7 +271,7 @@ def repeat_scores(pattern: torch.Tensor, length: int) -> torch.Tensor:
 # Look: all eight heads, averaged over the 32 prompts.
 
 # %%
-table = repeat_scores(patterns, length).mean(1)  # (layer, head, role)
+table = repeat_scores(patterns, length).mean(1).round(decimals=2)  # (layer, head, role)
 plots.heatmap(
     table.flatten(0, 1),
     x=ROLES,
@@ -299,14 +299,14 @@ plots.heatmap(
 # 2. For each head the highest score, and which of the three it is.
 # 3. ROLES[which] where the score is at least the threshold, else "other".
 # """
-# look = "Your detector named every planted head, and one of them is wrong: look at the last head of layer 1, and at what it was planted as."
+# look = "Your detector named every planted head, and one name is not what was planted. Which head is it, and what made it look like induction?"
 
 # %% [markdown]
 # Write a detector: for each head the role with the highest mean score, or "other" where that score is below the threshold.
 #
 # Where should the threshold lie? Over three trainings of `code-attn-2l` with different seeds, the best induction score was 0.73 to 0.85
-# (copies of 50; the model card has the figures). Without their previous-token heads it was at most 0.12, in the two trainings that had one
-# such head. (The third has two that do the same.) In between there is room, and 0.4 is in the middle of it.
+# (copies of 50; the model card has the figures). With the best previous-token head cut it was at most 0.12 in two of them. (In the third,
+# another head stands in for it.) In between there is room, and 0.4 is in the middle of it.
 
 
 # %% answer="name_heads"
@@ -327,7 +327,7 @@ def name_heads(pattern: torch.Tensor, length: int, threshold: float = 0.4) -> li
 
 # %%
 planted_prompts = repeated_prompts(ORDINARY, 10, 8, BOS, torch.Generator().manual_seed(2))
-for layer, pattern in enumerate(planted.patterns(planted_prompts, planted.LAYERS, back=9, sharpness=6)):
+for layer, pattern in enumerate(planted.patterns(planted_prompts, planted.LAYERS, back=9, sharpness=9)):
     for truth, found in zip(planted.LAYERS[layer], name_heads(pattern, 10), strict=True):
         print(f"layer {layer}   planted: {truth:16} your detector: {found}")
 
@@ -351,8 +351,11 @@ for layer, pattern in enumerate(planted.patterns(planted_prompts, planted.LAYERS
 # look = "The shortcut head has fallen to 0. Would this detector also reject a head that knows the absolute positions of two lengths? Which lengths would you add?"
 
 # %% [markdown]
-# The last head of the table above was planted as a *shortcut*: it looks nine places back. With copies of ten tokens that *is* the induction
-# stripe, and the score is 1. The score measured a place; you wanted a reason.
+# One head of the table above was planted as a *shortcut*: it looks nine places back, whatever it reads. With copies of ten tokens that *is* the
+# induction stripe, and your detector believed it. The score measured a place; you wanted a reason.
+#
+# Such heads are not made up. In a replication, a one-layer model that was trained on copies of one fixed length learnt the shortcut: it was
+# right in 100 % of the cases, and in 14 % once the length varied.
 #
 # Ask for more: a head must find the stripe at *every* length, and its score is the worst of them.
 #
@@ -388,7 +391,7 @@ def real_patterns(prompts):
 
 
 def planted_patterns(prompts):
-    return planted.patterns(prompts, planted.LAYERS, back=9, sharpness=6)[1]
+    return planted.patterns(prompts, planted.LAYERS, back=9, sharpness=9)[1]
 
 
 lengths, draw = [10, 23, 61], torch.Generator().manual_seed(3)
@@ -398,7 +401,7 @@ plots.bars(
     [f"planted: {role}" for role in planted.LAYERS[1]] + [f"head 1.{head}" for head in range(4)],
     title=f"The lowest induction score over lengths {lengths}",
     ylabel="lowest mean attention",
-    alt="A bar for each planted head and each head of layer 1: the planted shortcut is at 0, the planted induction head near 1.",
+    alt="A bar for each planted head and each head of layer 1: the planted shortcut is near 0, the planted induction head near 1.",
 )
 
 # %% [raw] card="scores_of_model"
@@ -412,7 +415,7 @@ plots.bars(
 # nudge = "Which hook holds the pattern of a layer, and how many layers has the model that you are given?"
 # idea = "Run the model once with a cache of patterns alone; score each layer; average over the batch; stack the layers."
 # outline = """
-# 1. model.run_with_cache(tokens, names_filter=...) with a filter that lets names through that end in attn.hook_pattern; without gradients.
+# 1. model.run_with_cache(tokens, names_filter=...) with a filter that lets names through that end in attn.hook_pattern.
 # 2. For each layer up to model.cfg.n_layers: repeat_scores of cache["blocks.{layer}.attn.hook_pattern"].
 # 3. The mean over the batch, then torch.stack over layers.
 # """
@@ -422,18 +425,19 @@ plots.bars(
 # Put it together for a whole model: any number of layers and heads, any prompts of `repeated_prompts`. Axes out: `(layer, head, 3)`,
 # averaged over the prompts.
 #
-# Keep only the patterns (`names_filter`), and no gradients: on a large model all activations would fill the memory.
+# Keep only the patterns (`names_filter`): on a large model all activations would fill the memory. `@torch.no_grad()` above the function keeps
+# gradients away, for the same reason.
 
 
 # %% answer="scores_of_model"
+@torch.no_grad()
 def scores_of_model(model, tokens: torch.Tensor, length: int) -> torch.Tensor:
     """Return the three scores of repeat_scores for every head of a model, averaged over the prompts.
 
     model: a TransformerBridge. tokens: (batch, 1 + 2 * length), BOS first. Returns: (layer, head, 3).
     """
     ### BEGIN SOLUTION
-    with torch.no_grad():
-        _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("attn.hook_pattern"))
+    _, cache = model.run_with_cache(tokens, names_filter=lambda name: name.endswith("attn.hook_pattern"))
     layers = [cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(model.cfg.n_layers)]
     return torch.stack([repeat_scores(pattern, length).mean(dim=0) for pattern in layers])
     ### END SOLUTION
@@ -467,10 +471,10 @@ for name, scores in {"code-attn-2l": mine, "code-attn-1l": scores_of_model(one_l
 # 1. Gather the heads to cut by layer.
 # 2. For each such layer a hook function (z, hook): copy z, put the mean over axes 0 and 1 in the place of the chosen heads, return it.
 #    Mind that each function remembers its own layer's heads.
-# 3. model.run_with_hooks(tokens, fwd_hooks=[(name, function), ...]), without gradients: these hooks go away by themselves.
+# 3. model.run_with_hooks(tokens, fwd_hooks=[(name, function), ...]): these hooks go away by themselves.
 # 4. repeat_losses; row 1; without place 0; the mean.
 # """
-# look = "Without head 0.1 the model is back at a fair guess, although the heads that copy are all still there. Without another head of layer 0 it copies *better*. Would you have guessed that?"
+# look = "Now you can ask the model what it needs. Before you do: which head would you cut to do the most harm, and which ones would you cut as a control?"
 
 # %% [markdown]
 # Cut a head: replace what it hands on by something that carries no news. Setting it to zero takes away its constant part too,
@@ -487,6 +491,7 @@ for name, scores in {"code-attn-2l": mine, "code-attn-1l": scores_of_model(one_l
 
 
 # %% answer="repeat_loss_without"
+@torch.no_grad()
 def repeat_loss_without(model, tokens: torch.Tensor, length: int, heads: list[tuple[int, int]]) -> float:
     """Return the loss on the second copy, from its second token on, with these heads mean-ablated.
 
@@ -504,21 +509,20 @@ def repeat_loss_without(model, tokens: torch.Tensor, length: int, heads: list[tu
 
     layers = {layer for layer, _ in heads}
     hooks = [(f"blocks.{layer}.attn.hook_z", cutting([h for other, h in heads if other == layer])) for layer in layers]
-    with torch.no_grad():
-        logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
+    logits = model.run_with_hooks(tokens, fwd_hooks=hooks)
     return repeat_losses(logits, tokens, length)[1, 1:].mean().item()
     ### END SOLUTION
 
 
-# %% [raw] predict="lab-cut-previous"
-# question = "The heads of layer 1 do the copying. You cut head 0.1, the previous-token head, and leave layer 1 alone. What is the loss on the repeat (before: 3.5 nats; a fair guess: 6.9)?"
-# choices = ["a little higher, about 4: the copying heads still work", "about 5: half of the way", "about 6.9: all is lost", "lower than 3.5"]
+# %% [raw] predict="lab-cut-others"
+# question = "As a control you cut the three *other* heads of layer 0 together: 0.0, 0.2 and 0.3, all but the previous-token head. What is the loss on the repeat (before: about 3.5 nats; a fair guess: 6.9)?"
+# choices = ["about 3.5: they play no part", "about 5: every head helps a little", "about 1.5: lower than before", "about 6.9: all is lost"]
 # answer = 2
 # why = [
-#   "They still work, in a sense: they still look for a note. But nobody writes it any more.",
-#   "That would be so if another head wrote part of the note. Here one head alone does; in another training of this model two did.",
-#   "Right. The copying heads find the place by the note that head 0.1 leaves. Without it they cannot find it.",
-#   "Not this head. But keep the thought: for other heads of layer 0 it is what happens.",
+#   "That is what one expects of a control, and why this one is worth running. They do play a part, and it is a harmful one here.",
+#   "A model trained on code has heads that help on code. On random tokens what they add is beside the point, and it gets in the way.",
+#   "Right. On random tokens these heads only disturb the copying. A control tells more than that the effect is absent.",
+#   "That happens without head 0.1. These three leave its note alone.",
 # ]
 
 # %%
@@ -531,14 +535,16 @@ plots.bars(
     title="Loss on the repeat, with heads cut (a fair guess: 6.93)",
     xlabel="what is cut",
     ylabel="loss, in nats",
-    alt="A bar for each cut: without head 0.1, and without all of layer 1, the loss is near 6.9; without another head of layer 0 it is lower than with all.",
+    alt="A bar for nothing cut, each of the eight heads cut, all of layer 1 cut, and layer 0 cut but for head 0.1: the loss on the repeat.",
 )
 
 # %%
-reveal("lab-cut-previous")
+reveal("lab-cut-others")
 
 # %% [markdown]
-# Why would a model keep heads that harm? On random tokens they harm; it was trained on code. The lesson cuts the same heads there.
+# Without head 0.1 the model is back at a fair guess, although all heads that copy are still there. Without the other heads of layer 0 it copies
+# *better* than ever. Why would a model keep heads that harm? They harm on random tokens; it was trained on code, and the lesson cuts the
+# same heads there.
 #
 # *What this does not show*: how head 0.1 reaches the heads of layer 1. The next three exercises do.
 
@@ -547,7 +553,7 @@ reveal("lab-cut-previous")
 # purpose = "The note of layer 0 and the keys of layer 1 meet in a product of matrices. Its size says which heads are made for each other, before any text is read."
 # difficulty = 4
 # importance = 5
-# minutes = 20
+# minutes = 18
 # points = 3
 # uses = []
 # nudge = "Follow one vector: x at the key's position goes through the early head's W_V and W_O, and then through the late head's W_K. Which side of W_QK is the key's?"
@@ -669,7 +675,7 @@ for head in range(4):
 # purpose = "Cutting a head cuts all it does. To prove how two heads work together, cut only the path between them, and only into the keys."
 # difficulty = 5
 # importance = 5
-# minutes = 25
+# minutes = 22
 # points = 3
 # uses = []
 # nudge = "The keys of layer 1 read a copy of the stream of their own. What in that copy came from the sender, and what would be there if the sender carried no news?"
@@ -700,23 +706,23 @@ for head in range(4):
 
 
 # %% answer="pattern_without_edge"
+@torch.no_grad()
 def pattern_without_edge(model, tokens: torch.Tensor, sender: int, into: str) -> torch.Tensor:
     """Return layer 1's pattern where head `sender` of layer 0 reaches one of its inputs with its mean only.
 
     into: "q", "k" or "v": which input. The mean is over batch and positions. Returns: (batch, head, query, key).
     """
     ### BEGIN SOLUTION
-    with torch.no_grad():
-        _, cache = model.run_with_cache(tokens, names_filter="blocks.0.attn.hook_z")
-        part = cache["blocks.0.attn.hook_z"][:, :, sender] @ model.blocks[0].attn.W_O[sender]
-        news = part - part.mean(dim=(0, 1))
+    _, cache = model.run_with_cache(tokens, names_filter="blocks.0.attn.hook_z")
+    part = cache["blocks.0.attn.hook_z"][:, :, sender] @ model.blocks[0].attn.W_O[sender]
+    news = part - part.mean(dim=(0, 1))
 
-        def cut(stream, hook):
-            return stream - news[:, :, None]
+    def cut(stream, hook):
+        return stream - news[:, :, None]
 
-        with model.hooks(fwd_hooks=[(f"blocks.1.hook_{into}_input", cut)]):
-            _, cache = model.run_with_cache(tokens, names_filter="blocks.1.attn.hook_pattern")
-    return cache["blocks.1.attn.hook_pattern"]
+    with model.hooks(fwd_hooks=[(f"blocks.1.hook_{into}_input", cut)]):
+        _, cut_cache = model.run_with_cache(tokens, names_filter="blocks.1.attn.hook_pattern")
+    return cut_cache["blocks.1.attn.hook_pattern"]
     ### END SOLUTION
 
 

@@ -4,7 +4,7 @@
 # A language model reads a name that it has never seen, `zorblax`, and three lines later it can spell it. No training taught it that
 # word. In this lesson you see how: two heads in two layers, each doing something simple, and a note that one leaves for the other.
 #
-# It is the best understood circuit in language models, and large ones have it too. You look for it in `code-attn-2l`, two
+# It is one of the best understood circuits in language models, and large ones have it too. You look for it in `code-attn-2l`, two
 # attention layers without MLPs, trained on Python source, beside its sibling with one layer. The weights are raw: nothing is folded or centred.
 
 # %%
@@ -73,7 +73,7 @@ plots.lines(
     title="Loss at each token; the second copy starts at position 51",
     xlabel="position of the token that is predicted",
     ylabel="loss, in nats",
-    alt="Both lines stay near 7 nats over the first copy. Over the second, the two-layer model's line falls below 5 and goes on falling; the one-layer model's does not.",
+    alt="Two lines over 100 positions: the mean loss of the two-layer and of the one-layer model at each token of the first copy and of the second.",
 )
 
 # %%
@@ -110,7 +110,7 @@ plots.heatmap(
     title="Loss on the second copy, in nats (a fair guess: 6.93)",
     xlabel="model",
     ylabel="second copy",
-    alt="Four losses: only the two-layer model on the same order is low; shuffled it lies above the fair guess. The one-layer model has the same loss on both.",
+    alt="Four losses: a column for each model, a row for the second copy in the same order and for the shuffled one.",
     text=True,
     zlabel="nats",
 )
@@ -129,22 +129,22 @@ reveal("induction-shuffled")
 #
 # The picture predicts two stripes. A *previous-token head* looks one back, everywhere. An *induction head*, on the second copy,
 # looks at the token after the earlier copy of the present one: *L* − 1 places back, where *L* is the length of a copy. (A head that looked at the
-# earlier copy itself, *L* back, would be a *duplicate-token head*.) Here are four heads on a copy of eight tokens:
+# earlier copy itself, *L* back, would be a *duplicate-token head*.) Here are three heads on copies of eight tokens:
 
 # %%
 short = attention.repeated_tokens(range(1, 1024), 8, 1, seed=3, bos=0)
 words = tokenizer.str_tokens(short[0])
 pattern = attention.patterns(model, short)[:, 0]  # (layer, head, query, key)
 plots.attention(
-    torch.stack([pattern[0, 1], pattern[0, 2], pattern[1, 0], pattern[1, 1]]),
+    torch.stack([pattern[0, 1], pattern[0, 2], pattern[1, 1]]),
     words,
-    names=["head 0.1", "head 0.2", "head 1.0", "head 1.1"],
-    title="Four heads on eight random tokens, written twice",
-    alt="Head 0.1 has a stripe just below the diagonal. Heads 1.0 and 1.1 have a stripe seven places below it, from the second copy on; before it they look at BOS.",
+    names=["head 0.1", "head 0.2", "head 1.1"],
+    title="Three heads on eight random tokens, written twice",
+    alt="Head 0.1 has a stripe just below the diagonal, head 0.2 none. Head 1.1 has a stripe seven places below the diagonal, from the second copy on; before it, it looks at BOS.",
 )
 
 # %% [markdown]
-# On the first copy, heads 1.0 and 1.1 have nothing to find, and rest on BOS. From the second copy on, the stripe is there.
+# On the first copy, head 1.1 has nothing to find, and rests on BOS. From the second copy on, the stripe is there.
 #
 # One prompt is an anecdote. A *score* is the mean of a stripe over the queries that can have it, over many prompts: 1 for a head that
 # does nothing else. You write these scores in the lab. `attention.head_scores` has them ready:
@@ -153,7 +153,7 @@ plots.attention(
 roles = ["previous token", "duplicate token", "induction"]
 scores = attention.head_scores(model, tokens, length)
 plots.heatmap(
-    torch.stack([scores[role].flatten() for role in roles], dim=1),
+    torch.stack([scores[role].flatten() for role in roles], dim=1).round(decimals=2),
     x=roles,
     y=[f"{layer}.{head}" for layer in range(2) for head in range(4)],
     title="Three scores of every head, 16 prompts",
@@ -173,7 +173,7 @@ plots.heatmap(
 # | GPT-2 small, the same protocol (replicated three times) | 4.11, among others ([[paper:wang2022]]) | 5.5 0.93, 6.9 0.91, 5.1 0.91, 7.10 0.90, 7.2 0.83; the sixth about 0.52 |
 # | SmolLM2-135M, 270 heads | at the end of this lesson | at the end of this lesson |
 #
-# [[paper:olsson2022]] find such heads in every model that they look at with two or more layers, and in none with one.
+# [[paper:olsson2022]] find such heads in models of every size that they study, from two layers on, and in none with one layer.
 #
 # *What this does not show*: what the heads copy, or that the model needs them. It also does not show *why* they look there. A head that always
 # looks *L* − 1 back, whatever it reads, has a perfect score too. In the lab you build the test that tells them apart.
@@ -231,7 +231,7 @@ for role in roles:
 
 # %%
 def without(*heads):
-    """Hooks that replace each head's z by its mean over batch and positions."""
+    """Hooks that replace each head's z by its mean over the prompts and positions of a pass."""
 
     def cutting(chosen):
         def cut(z, hook):  # z: (batch, pos, head, d_head)
@@ -252,13 +252,13 @@ for head in range(4):
     with model.hooks(fwd_hooks=without((0, head))):
         after[f"0.{head} cut"] = attention.head_scores(model, tokens, length)["induction"][1]
 plots.heatmap(
-    torch.stack([before, *after.values()]),
+    torch.stack([before, *after.values()]).round(decimals=2),
     x=[f"1.{head}" for head in range(4)],
     y=["nothing cut", *after],
     title="Induction scores of layer 1, with one head of layer 0 cut",
     xlabel="head of layer 1",
     ylabel="what is cut",
-    alt="Five rows: with 0.1 cut the scores of all four heads of layer 1 are near 0; with another head of layer 0 cut they are as high as before or higher.",
+    alt="Five rows, nothing cut and each of the four heads of layer 0 cut: the induction scores of the four heads of layer 1.",
     text=True,
     zlabel="attention",
 )
@@ -268,7 +268,7 @@ reveal("induction-cut-note")
 
 # %% [markdown]
 # Three other heads of layer 0 are the control: cutting just any head does not do this. In GPT-2 small the same experiment gives a weaker
-# result: with head 4.11 cut, 5.5 falls from 0.93 to 0.69 (replicated), because several previous-token heads leave notes there. With ours it is all or
+# result: with head 4.11 cut, 5.5 falls from 0.93 to 0.69 (a replication), which suggests that several heads leave notes there. With ours it is all or
 # nothing, because there is one such head.
 #
 # **Change this and see.** Replace `.mean(dim=(0, 1))` by `* 0`, which is zero ablation. Do the conclusions change?
@@ -350,8 +350,8 @@ for head in range(8):
 
 # %% [markdown]
 # The circuit is at work here as well: layer 1 looks at what followed before, and head 0.1 is the one that the model can least do
-# without. Look at head 1.3. On random tokens it was the weakest of the four; on code it has the highest score. A ranking made on one kind
-# of text holds for that kind of text.
+# without. Look at head 1.3. On random tokens it was the weakest of the four; on code it has the highest score, and yet cutting it costs less
+# than cutting any other head of its layer. A ranking made on one kind of text holds for that kind of text, and a score is not a use.
 #
 # *What this does not show*: that prefix matching is all that these heads do on code.
 #
@@ -412,7 +412,7 @@ if smollm2 is not None:
 #
 # ## Read
 #
-# 1. [[paper:elhage2021]]: the sections on two-layer models, "Induction heads" and "K-composition" above all. You have now measured what they define.
+# 1. [[paper:elhage2021]]: the part on two-layer attention-only transformers, "Three Kinds of Composition" and "Induction Heads" above all. You have now measured what they define.
 # 2. [[paper:olsson2022]]: at least the first two of its six arguments. Note which of them are causal and which are correlations; the paper says so itself.
 # 3. [[paper:arena]], part 1.2: the same experiments with an older TransformerLens, if you want them once more with another model.
 #
