@@ -57,9 +57,13 @@ def fresh(name, theirs=()):
 
 
 def hooks_on(model):
-    """The functions that are on the model's hooks, each with the hook's name."""
-    points = {id(point): point for point in model.hook_dict.values()}.values()
-    return [(point.name, handle.user_hook) for point in points for handle in point.fwd_hooks]
+    """The functions that are on the model's hooks, each with a name of its hook, the one in use where there are two."""
+    names, points = {}, {}
+    for name, point in model.hook_dict.items():
+        points[id(point)] = point
+        if name != point.name or id(point) not in names:
+            names[id(point)] = name
+    return [(names[key], handle.user_hook) for key, point in points.items() for handle in point.fwd_hooks]
 
 
 def expect_unchanged(model, name, theirs=()):
@@ -164,25 +168,34 @@ def expect_record(got, names):
 def record_keys(answer, draw):
     with fresh("code-attn-2l") as model:
         expect_record(answer(model, draw_tokens(draw, "code-attn-2l", 2, 5), ASKED), ASKED)
-        expect_record(answer(model, draw_tokens(draw, "code-attn-2l", 1, 3), ASKED[1:2]), ASKED[1:2])
 
 
 @recording.check("each activation equals what TransformerLens' run_with_cache holds")
 def record_values(answer, draw):
-    for name, names, batch in [("code-attn-2l", ASKED, 3), ("code-2l", ["blocks.1.mlp.hook_post", *ASKED[::-1]], 2)]:
-        tokens = draw_tokens(draw, name, batch, 7)
-        with fresh(name) as model:
-            got = answer(model, tokens, names)
-        expect_record(got, names)
-        for hook, want in zip(names, cached(name, tokens, *names), strict=True):
-            expect.close(got[hook], want, f"what you recorded at {hook}")
+    expect_recorded(answer, draw, "code-attn-2l", ASKED, 3)
 
 
-@recording.check("nothing keeps gradients, and two recordings do not share their numbers")
+@recording.check("in a model with MLPs and other sizes as well, and for a single name", hidden=True)
+def record_mlps(answer, draw):
+    expect_recorded(answer, draw, "code-2l", ["blocks.1.mlp.hook_post", *ASKED[::-1]], 2)
+    expect_recorded(answer, draw, "code-attn-1l", ["blocks.0.attn.hook_k"], 1)
+
+
+def expect_recorded(answer, draw, name, names, batch):
+    tokens = draw_tokens(draw, name, batch, 7)
+    with fresh(name) as model:
+        got = answer(model, tokens, names)
+    expect_record(got, names)
+    for hook, want in zip(names, cached(name, tokens, *names), strict=True):
+        expect.close(got[hook], want, f"what you recorded at {hook}")
+
+
+@recording.check("no hook stays on, nothing keeps gradients, and two recordings do not share their numbers")
 def record_detached(answer, draw):
     with fresh("code-attn-2l") as model:
         first_tokens, second_tokens = draw_tokens(draw, "code-attn-2l", 2, 4), draw_tokens(draw, "code-attn-2l", 2, 4)
         first, second = answer(model, first_tokens, ASKED[:2]), answer(model, second_tokens, ASKED[:2])
+        expect_unchanged(model, "code-attn-2l")
     for hook, want in zip(ASKED[:2], cached("code-attn-2l", first_tokens, *ASKED[:2]), strict=True):
         expect_record(first, ASKED[:2])
         expect.true(
@@ -675,20 +688,18 @@ zero_ = Exercise("zero_ablate_head")
 def zero_surgery(answer, draw):
     tokens = draw_tokens(draw, "code-attn-2l", 2, 7)
     with fresh("code-attn-2l") as model:
-        for layer, head in [(0, 1), (1, 3)]:
-            got = answer(model, tokens, layer, head)
-            expect.shape(got, (2, 7, 1024), axes="batch pos d_vocab")
-            want = without_head("code-attn-2l", tokens, layer, head)
-            expect.close(got, want, f"the logits without head {layer}.{head}", atol=1e-3)
+        got = answer(model, tokens, 1, 3)
+    expect.shape(got, (2, 7, 1024), axes="batch pos d_vocab")
+    expect.close(got, without_head("code-attn-2l", tokens, 1, 3), "the logits with head 1.3 off", atol=1e-3)
 
 
-@zero_.check("in a model with MLPs and other sizes as well")
+@zero_.check("in a model with MLPs and other sizes as well", hidden=True)
 def zero_mlps(answer, draw):
     tokens = draw_tokens(draw, "code-2l", 3, 6)
     with fresh("code-2l") as model:
         got = answer(model, tokens, 1, 5)
     expect.shape(got, (3, 6, 1024), axes="batch pos d_vocab")
-    expect.close(got, without_head("code-2l", tokens, 1, 5), "the logits without head 1.5", atol=1e-3)
+    expect.close(got, without_head("code-2l", tokens, 1, 5), "the logits with head 1.5 off", atol=1e-3)
 
 
 @zero_.check("afterwards the model is as it was, and the next ablation starts from the whole model")
@@ -698,7 +709,9 @@ def zero_clean(answer, draw):
         both = [answer(model, tokens, 0, head) for head in (2, 0)]
         expect_unchanged(model, "code-attn-2l")
     for got, head in zip(both, (2, 0), strict=True):
-        expect.close(got, without_head("code-attn-2l", tokens, 0, head), f"the logits without head 0.{head}", atol=1e-3)
+        expect.close(
+            got, without_head("code-attn-2l", tokens, 0, head), f"the logits with head 0.{head} off", atol=1e-3
+        )
 
 
 @zero_.check("a single token and a full context", hidden=True)
@@ -709,7 +722,7 @@ def zero_all(answer, draw):
         with fresh("code-attn-1l") as model:
             got = answer(model, tokens, 0, head)
         want = without_head("code-attn-1l", tokens, 0, head)
-        expect.close(got, want, f"the logits of {pos} tokens without head 0.{head}", atol=1e-3)
+        expect.close(got, want, f"the logits of {pos} tokens with head 0.{head} off", atol=1e-3)
 
 
 @zero_.wrong(
@@ -837,22 +850,22 @@ def reference_z(name, reference, layer, head):
 
 @mean_.check("the head hands over its mean over the reference texts, at each position its own")
 def mean_surgery(answer, draw):
-    for name, layer, head, batch, texts in [("code-attn-2l", 0, 2, 2, 5), ("code-2l", 1, 4, 3, 2)]:
-        tokens, reference = draw_tokens(draw, name, batch, 7), draw_tokens(draw, name, texts, 7)
-        with fresh(name) as model:
-            got = answer(model, tokens, layer, head, reference)
-        expect.shape(got, (batch, 7, 1024), axes="batch pos d_vocab")
-        want = with_z(name, tokens, layer, head, reference_z(name, reference, layer, head).mean(0))
-        expect.close(got, want, f"the logits with the mean of head {layer}.{head}", atol=1e-3)
+    expect_mean(answer, draw, "code-attn-2l", 0, 2, batch=2, texts=5, pos=7)
 
 
-@mean_.check("a reference of one text: the head says, at each position, what it said there")
-def mean_of_one(answer, draw):
-    tokens, reference = draw_tokens(draw, "code-attn-2l", 3, 6), draw_tokens(draw, "code-attn-2l", 1, 6)
-    with fresh("code-attn-2l") as model:
-        got = answer(model, tokens, 0, 1, reference)
-    want = with_z("code-attn-2l", tokens, 0, 1, reference_z("code-attn-2l", reference, 0, 1))
-    expect.close(got, want, "the logits", atol=1e-3)
+@mean_.check("in a model with MLPs, with fewer reference texts, and with one alone", hidden=True)
+def mean_mlps(answer, draw):
+    expect_mean(answer, draw, "code-2l", 1, 4, batch=3, texts=2, pos=6)
+    expect_mean(answer, draw, "code-attn-2l", 1, 1, batch=3, texts=1, pos=5)
+
+
+def expect_mean(answer, draw, name, layer, head, batch, texts, pos):
+    tokens, reference = draw_tokens(draw, name, batch, pos), draw_tokens(draw, name, texts, pos)
+    with fresh(name) as model:
+        got = answer(model, tokens, layer, head, reference)
+    expect.shape(got, (batch, pos, vocabulary(name)), axes="batch pos d_vocab")
+    want = with_z(name, tokens, layer, head, reference_z(name, reference, layer, head).mean(0))
+    expect.close(got, want, f"the logits with head {layer}.{head} at its mean", atol=1e-3)
 
 
 @mean_.check("a text whose reference texts are copies of itself stays as it is")
@@ -874,18 +887,13 @@ def mean_clean(answer, draw):
         expect_unchanged(model, "code-attn-2l")
     for got, (layer, head) in zip(both, [(1, 3), (0, 1)], strict=True):
         want = with_z("code-attn-2l", text, layer, head, reference_z("code-attn-2l", reference, layer, head).mean(0))
-        expect.close(got, want, f"the logits with the mean of head {layer}.{head}", atol=1e-3)
+        expect.close(got, want, f"the logits with head {layer}.{head} at its mean", atol=1e-3)
 
 
 @mean_.check("other lengths, other heads", hidden=True)
 def mean_lengths(answer, draw):
     for pos in (1, 90):
-        head, texts = draw.integer(0, 4), draw.integer(2, 7)
-        tokens, reference = draw_tokens(draw, "code-attn-1l", 2, pos), draw_tokens(draw, "code-attn-1l", texts, pos)
-        with fresh("code-attn-1l") as model:
-            got = answer(model, tokens, 0, head, reference)
-        want = with_z("code-attn-1l", tokens, 0, head, reference_z("code-attn-1l", reference, 0, head).mean(0))
-        expect.close(got, want, f"the logits of {pos} tokens", atol=1e-3)
+        expect_mean(answer, draw, "code-attn-1l", 0, draw.integer(0, 4), 2, draw.integer(2, 7), pos)
 
 
 def run_with_z(model, tokens, layer, head, value):
@@ -1198,7 +1206,7 @@ def effect_by_hand(answer, draw):
     expect_pair(got, 1, 3.0, "an edit of the logits themselves")
 
 
-@effect.check("a head that is switched off: the change is that of a model without the head")
+@effect.check("a head that is switched off: the change is that of a model without the head", hidden=True)
 def effect_live(answer, draw):
     tokens = draw_tokens(draw, "code-attn-2l", 2, 7)
     with fresh("code-attn-2l") as model:

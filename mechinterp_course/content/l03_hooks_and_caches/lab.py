@@ -203,7 +203,8 @@ plots.attention(
 )
 
 # %% [markdown]
-# In one head the line beside the diagonal is bright. In another the attention is spread so thin that you hardly see it. The next exercise makes numbers of both.
+# In one head the line beside the diagonal is bright, in another the diagonal itself. In a third the attention is spread so thin that you hardly see it.
+# The next exercise makes numbers of what you see.
 
 # %% [raw] card="attention_roles"
 # title = "What is this head looking at?"
@@ -221,7 +222,7 @@ plots.attention(
 # 3. First token: column 0, for the queries from 1 on.
 # 4. Average each over its last axis and over the batch: one number a head.
 # """
-# look = "One head has a score near 1, and one has three scores near 0. Is that one idle? Keep its number in mind until exercise 5."
+# look = "One head has a score near 1. Several have three scores near 0, head 0.2 among them. Are those idle? Keep 0.2 in mind until exercise 5."
 
 # %% [markdown]
 # Three things that heads are often found doing, drawn as entries of a pattern (row = query, column = key):
@@ -264,7 +265,7 @@ with torch.no_grad():
     _, cache = model.run_with_cache(held_out)
 roles = [attention_roles(cache[f"blocks.{layer}.attn.hook_pattern"]) for layer in range(n_layers)]
 plots.heatmap(
-    torch.cat([torch.stack(list(role.values()), dim=-1) for role in roles]),
+    torch.cat([torch.stack(list(role.values()), dim=-1) for role in roles]).round(decimals=2),
     x=list(roles[0]),
     y=heads,
     title="Three scores for every head, on 16 held-out files",
@@ -512,8 +513,10 @@ plots.bars(
 )
 
 # %% [markdown]
-# Look for a token that follows surely from the one before it, and for the second `name` and the second `value`. **Change this and see**: another
-# head, or a line of your own in `code`.
+# Find the tallest bar. Where in the line did that token stand before? And some bars go down: these tokens are easier without the head.
+# **Change this and see**: another head, or a line of your own in `code`.
+#
+# *What this does not show*: a rule. It is one line. But a guess that you form here, you can test on the held-out files.
 
 # %% [raw] card="hook_effect"
 # title = "Prove that your hook acts"

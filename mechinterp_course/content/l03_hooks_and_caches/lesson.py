@@ -223,7 +223,7 @@ def without_head_1(z, hook):
     return z
 
 
-whole = attention.token_losses(model, held_out).mean()
+whole = attention.token_losses(model, held_out).mean()  # the mean of -log p of every token, as in lesson 00
 with model.hooks(fwd_hooks=[("blocks.0.attn.hook_z", without_head_1)]):
     ablated = attention.token_losses(model, held_out).mean()
 print(f"loss on held-out Python: {whole:.2f} nats a token; without head 0.1: {ablated:.2f}")
