@@ -422,8 +422,8 @@ plots.bars(
 # look = "Compare the one-layer model: none of its four heads has a stripe. That a head of one layer cannot do induction is a matter of what its keys can know; the lesson explains it."
 
 # %% [markdown]
-# Put it together for a whole model: any number of layers and heads, any prompts of `repeated_prompts`. Axes out: `(layer, head, 3)`,
-# averaged over the prompts.
+# Put it together for a whole model: any number of layers (`model.cfg.n_layers` tells it) and heads, any prompts of `repeated_prompts`.
+# Axes out: `(layer, head, 3)`, averaged over the prompts.
 #
 # Keep only the patterns (`names_filter`): on a large model all activations would fill the memory. `@torch.no_grad()` above the function keeps
 # gradients away, for the same reason.
@@ -543,8 +543,8 @@ reveal("lab-cut-others")
 
 # %% [markdown]
 # Without head 0.1 the model is back at a fair guess, although all heads that copy are still there. Without the other heads of layer 0 it copies
-# *better* than ever. Why would a model keep heads that harm? They harm on random tokens; it was trained on code, and the lesson cuts the
-# same heads there.
+# *better* than ever. Why would a model keep heads that harm? They harm on random tokens; it was trained on code, and there, as the lesson
+# saw, cutting any one of them makes it a little worse.
 #
 # *What this does not show*: how head 0.1 reaches the heads of layer 1. The next three exercises do.
 
@@ -701,7 +701,8 @@ for head in range(4):
 # With `set_use_split_qkv_input(True)` (the first cell did that) each head of layer 1 has its own copy of the stream for each of the three:
 # `blocks.1.hook_k_input` is `(batch, pos, head, d_model)`. Change one of them, and only that connection changes.
 #
-# Cut it as before, by the mean: subtract from the copy what the sender adds there, and add back its mean over prompts and positions.
+# Cut it as before, by the mean: subtract from the copy what the sender adds there, and add back its mean over prompts and positions. What a
+# head of layer 0 adds is its z (`blocks.0.attn.hook_z`) times its output matrix, `model.blocks[0].attn.W_O[sender]`, `(d_head, d_model)`.
 # Return the pattern of layer 1. (`into` is "q", "k" or "v". This is a first *path patching*; lesson 09 is about it.)
 
 
