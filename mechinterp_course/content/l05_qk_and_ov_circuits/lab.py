@@ -192,7 +192,8 @@ plots.lines(
 #
 # $\sigma = \sqrt{\text{variance} + \epsilon}$, as in lesson 02, row by row. The LayerNorm's $w$ and $b$ are folded into $W_U$ and $b_U$.
 #
-# `torch.log_softmax` is allowed, and safer than `log` of a softmax: a probability of 1e-50 is 0 in float32, and its logarithm −∞.
+# Take `torch.log_softmax`, and not `log` of a softmax: a probability of 1e-50 is 0 in float32, and its logarithm −∞. The check tries
+# logits of hundreds, and other values of $\epsilon$.
 
 
 # %% answer="bigram_table"
@@ -526,7 +527,7 @@ plots.attention(
     [""] * 24,
     title="Layer 0 of code-attn-2l: patterns from positions alone",
     names=[f"head 0.{h}" for h in range(4)],
-    alt="Four patterns without any tokens. One has a bright line below the diagonal: every position looks at the one before it.",
+    alt="Four patterns without any tokens. In one of them a line just below the diagonal stays bright to the end.",
 )
 
 # %% [markdown]

@@ -349,7 +349,7 @@ for title, found in [("with tokens", with_tokens), ("positions alone", without)]
     pattern = found["blocks.0.attn.hook_pattern"]  # (file, head, query, key)
     before[title] = pattern.diagonal(-1, -2, -1)[..., 7:].mean((0, 2))
 plots.heatmap(
-    torch.stack(list(before.values())),
+    (100 * torch.stack(list(before.values()))).round() / 100,
     x=[f"head 0.{h}" for h in range(4)],
     y=list(before),
     title="Attention to the token before, layer 0 of code-attn-2l",
