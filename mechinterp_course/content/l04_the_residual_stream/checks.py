@@ -772,9 +772,9 @@ def direction_matrix(right, wrong, weights):
     return (torch.einsum("bpm,m,mn->bpn", u, w, centring).float(), constant.float())
 
 
-# --- attribute_layers -------------------------------------------------------------------------------------------------
+# --- attribute_by_layer -------------------------------------------------------------------------------------------------
 
-layers_ = Exercise("attribute_layers")
+layers_ = Exercise("attribute_by_layer")
 
 
 def layer_places(n_layers):
@@ -857,7 +857,7 @@ def layers_no_scale(cache, weights, right, wrong, n_layers):
     "The parts of the stream are there, but the constant is not: ln_final.b and b_U add to the logit difference, too. Without it the sum is off.",
 )
 def layers_no_constant(cache, weights, right, wrong, n_layers):
-    found = reference("attribute_layers")(cache, weights, right, wrong, n_layers)
+    found = reference("attribute_by_layer")(cache, weights, right, wrong, n_layers)
     return {name: values for name, values in found.items() if name != "constant"}
 
 
@@ -866,7 +866,7 @@ def layers_no_constant(cache, weights, right, wrong, n_layers):
     "You added the constant to each part, so it is counted once for each. It is a part of its own: the biases belong to nobody.",
 )
 def layers_constant_everywhere(cache, weights, right, wrong, n_layers):
-    found = reference("attribute_layers")(cache, weights, right, wrong, n_layers)
+    found = reference("attribute_by_layer")(cache, weights, right, wrong, n_layers)
     return {name: v if name == "constant" else v + found["constant"] for name, v in found.items()}
 
 
@@ -898,7 +898,7 @@ def layers_raw_direction(cache, weights, right, wrong, n_layers):
     "Your values were averaged over the positions. Keep (batch, pos): the sum has to be right at every one.",
 )
 def layers_averaged(cache, weights, right, wrong, n_layers):
-    found = reference("attribute_layers")(cache, weights, right, wrong, n_layers)
+    found = reference("attribute_by_layer")(cache, weights, right, wrong, n_layers)
     return {name: values.mean(1, keepdim=True).expand_as(values).clone() for name, values in found.items()}
 
 
@@ -923,9 +923,9 @@ def layers_stacked(cache, weights, right, wrong, n_layers):
     return dict(zip(places, values.float(), strict=True)) | {"constant": constant}
 
 
-# --- attribute_heads --------------------------------------------------------------------------------------------------
+# --- attribute_by_head --------------------------------------------------------------------------------------------------
 
-by_head = Exercise("attribute_heads")
+by_head = Exercise("attribute_by_head")
 
 
 def one_head(cache, weights, layer, head):
@@ -1031,7 +1031,7 @@ def by_head_bias(cache, weights, right, wrong, n_layers):
 )
 def by_head_constant(cache, weights, right, wrong, n_layers):
     _, _, constant = right_direction(right, wrong, weights)
-    return reference("attribute_heads")(cache, weights, right, wrong, n_layers) + constant
+    return reference("attribute_by_head")(cache, weights, right, wrong, n_layers) + constant
 
 
 @by_head.wrong(
@@ -1062,7 +1062,7 @@ def by_head_raw(cache, weights, right, wrong, n_layers):
 
 @by_head.wrong("upside down", "Every value has the wrong sign: right minus wrong, not wrong minus right.")
 def by_head_upside_down(cache, weights, right, wrong, n_layers):
-    return reference("attribute_heads")(cache, weights, wrong, right, n_layers)
+    return reference("attribute_by_head")(cache, weights, wrong, right, n_layers)
 
 
 @by_head.wrong(
@@ -1070,7 +1070,7 @@ def by_head_upside_down(cache, weights, right, wrong, n_layers):
     "Your axes are (batch, pos, layer, head). Stack the layers in front, with the heads second: (layer, head, batch, pos).",
 )
 def by_head_batch_first(cache, weights, right, wrong, n_layers):
-    return reference("attribute_heads")(cache, weights, right, wrong, n_layers).permute(2, 3, 0, 1)
+    return reference("attribute_by_head")(cache, weights, right, wrong, n_layers).permute(2, 3, 0, 1)
 
 
 @by_head.variation("W_O takes the direction into the head: z · (W_O direction)")

@@ -62,6 +62,12 @@ copy_answers = repeated[:, 1:]
 copy_weights, copy_logits, copy_cache = look_inside("code-attn-2l", repeated)
 second = slice(length + 1, None)  # positions in the second copy: here the next token can be known
 
+# Five points of the stream where you will read it. Both models have two layers, so both have them.
+points = {"embedding": "blocks.0.hook_resid_pre"}
+for layer in range(config.n_layers):
+    points[f"after attn {layer}"] = f"blocks.{layer}.hook_resid_mid"
+    points[f"after mlp {layer}"] = f"blocks.{layer}.hook_resid_post"
+
 # %% [raw] card="head_outputs"
 # title = "What each head writes"
 # purpose = "TransformerLens stores what a head has gathered (z). What it writes to the stream is one matrix further, and that is what you attribute."
@@ -259,10 +265,6 @@ def logit_lens(streams: torch.Tensor, weights: dict, eps: float) -> torch.Tensor
 # %%
 text = "    if x is not"
 _, text_logits, text_cache = look_inside("code-2l", tokenizer.encode(text + " None")[None])
-points = {"embedding": "blocks.0.hook_resid_pre"}
-for layer in range(config.n_layers):
-    points[f"after attn {layer}"] = f"blocks.{layer}.hook_resid_mid"
-    points[f"after mlp {layer}"] = f"blocks.{layer}.hook_resid_post"
 streams = torch.stack([text_cache[name][0, -1] for name in points.values()])  # (point, d_model), at the last position
 print(
     f"the last row differs from the model's logits by at most {(logit_lens(streams, weights, config.eps)[-1] - text_logits[0, -1]).abs().max():.6f}"
@@ -428,7 +430,7 @@ plots.bars(
     alt="One bar for each of the eight heads of code-attn-2l: the mean cosine, on the second copy, between what it writes and the direction of the logit difference.",
 )
 
-# %% [raw] card="attribute_layers"
+# %% [raw] card="attribute_by_layer"
 # title = "Direct logit attribution, by layer"
 # purpose = "The answer to 'which layer did it?', as numbers that add up to the logit difference."
 # difficulty = 3
@@ -460,8 +462,8 @@ plots.bars(
 # and `"constant"`. Their sum is the model's own logit difference, at every position.
 
 
-# %% answer="attribute_layers"
-def attribute_layers(
+# %% answer="attribute_by_layer"
+def attribute_by_layer(
     cache: dict, weights: dict, right: torch.Tensor, wrong: torch.Tensor, n_layers: int
 ) -> dict[str, torch.Tensor]:
     """Return what each layer adds directly to logit[right] - logit[wrong]; together they sum to it.
@@ -489,7 +491,7 @@ tokens = tokenizer.encode("    if x is not None")[None]
 _, text_logits, text_cache = look_inside("code-2l", tokens)
 none, true = tokenizer.ids(" None")[0], tokenizer.ids(" True")[0]
 places = text_logits.shape[:2]
-found = attribute_layers(text_cache, weights, torch.full(places, none), torch.full(places, true), config.n_layers)
+found = attribute_by_layer(text_cache, weights, torch.full(places, none), torch.full(places, true), config.n_layers)
 bars = torch.stack([values[0, -1] for values in found.values()])
 print(
     f"sum of the bars {bars.sum():.4f}, the model's logit difference {text_logits[0, -1, none] - text_logits[0, -1, true]:.4f}"
@@ -512,7 +514,7 @@ tokens = tokenizer.encode(line)[None]
 _, line_logits, line_cache = look_inside("code-2l", tokens)
 came = tokens[:, 1:]
 rival = line_logits.scatter(-1, came[..., None], float("-inf")).argmax(-1)  # the best of the others
-found = attribute_layers(line_cache, weights, came, rival, config.n_layers)
+found = attribute_by_layer(line_cache, weights, came, rival, config.n_layers)
 plots.heatmap(
     torch.stack([values[0] for values in found.values()]),
     x=[f"{i + 1} {plots.visible(word)}" for i, word in enumerate(tokenizer.str_tokens(came[0]))],
@@ -525,7 +527,7 @@ plots.heatmap(
     zlabel="logits",
 )
 
-# %% [raw] card="attribute_heads"
+# %% [raw] card="attribute_by_head"
 # title = "Direct logit attribution, by head"
 # purpose = "How circuits are usually found: run the task, attribute the logit difference to heads, and look at the few that stand out."
 # difficulty = 3
@@ -533,7 +535,7 @@ plots.heatmap(
 # minutes = 14
 # points = 2
 # uses = ["head_outputs", "logit_direction"]
-# nudge = "attribute_layers asked this of a whole attention layer. Which tensor of exercise 1 has the same information before the sum over heads?"
+# nudge = "attribute_by_layer asked this of a whole attention layer. Which tensor of exercise 1 has the same information before the sum over heads?"
 # idea = "head_outputs for each layer, a dot product with the direction over d_model, divided by the final scale; then move the axes."
 # outline = """
 # 1. direction from logit_direction (the constant belongs to no head), scale as before, (batch, pos).
@@ -549,8 +551,8 @@ plots.heatmap(
 # each `b_O`, each MLP and the constant, the sum is the logit difference again.
 
 
-# %% answer="attribute_heads"
-def attribute_heads(
+# %% answer="attribute_by_head"
+def attribute_by_head(
     cache: dict, weights: dict, right: torch.Tensor, wrong: torch.Tensor, n_layers: int
 ) -> torch.Tensor:
     """Return what each head adds directly to logit[right] - logit[wrong].
@@ -575,7 +577,7 @@ def attribute_heads(
 # %%
 other = repeated[:, 1 : length + 1].roll(17, dims=1)
 copy_others = torch.cat([other, other], dim=1)
-by_head = attribute_heads(copy_cache, copy_weights, copy_answers, copy_others, copy_config.n_layers)
+by_head = attribute_by_head(copy_cache, copy_weights, copy_answers, copy_others, copy_config.n_layers)
 mean = torch.cat([by_head[..., where].mean((2, 3)) for where in (slice(1, length), second)])  # (copy × layer, head)
 print(f"all heads together: {mean[:2].sum():.2f} on the first copy, {mean[2:].sum():.2f} on the second")
 plots.heatmap(

@@ -3,7 +3,7 @@
 #
 # A language model says " None". *Who* in it said that? This lesson answers with numbers that add up. The answer of a
 # model is a sum, and the terms of the sum are layers and heads. You take a prediction apart into them, exactly, and
-# you see two ways in which such numbers mislead.
+# you see three ways in which such numbers mislead.
 #
 # Two models help, both with *raw* weights, as they were trained. `code-2l` has two blocks with MLPs and reads Python.
 # `code-attn-2l` has two layers of attention and nothing else; when a piece of text comes a second time, it copies.
@@ -12,7 +12,7 @@
 import torch
 
 from mechinterp_course import predict, quiz, reveal
-from mechinterp_course.interp import attention, attribution, models, plots, tables, tasks
+from mechinterp_course.interp import attention, attribution, models, plots, tables
 
 torch.set_grad_enabled(False)  # nothing is trained here
 python_model = models.load("code-2l")  # the first one takes a few seconds
@@ -51,6 +51,8 @@ plots.bars(
 )
 
 # %% [markdown]
+# *What this does not show*: that a long vector does much. Where it points is another matter; you will see a case.
+#
 # **Change this and see.** `cache.stack_head_results(layer=-1, return_labels=True)` takes attention apart further,
 # into heads.
 #
@@ -88,13 +90,7 @@ reveal("stream-lens-start")
 # layer apart: what does the lens say after the MLP of block 0?
 
 # %%
-halves = [
-    "    if x is not",
-    "for x",
-    "    try:\n        value = int(text)\n    except",
-    "    def __init__(",
-    "    raise",
-]
+halves = ["    if x is not", "for x", "    value = int(text)\n    except", "    def __init__(", "    raise"]
 where = {"embedding": "blocks.0.hook_resid_pre"}
 for layer in range(2):
     where[f"after attn {layer}"] = f"blocks.{layer}.hook_resid_mid"
@@ -105,6 +101,8 @@ for half in halves:
     for point, name in where.items():
         row = python_model.unembed(python_model.ln_final(seen[name]))[0, -1].softmax(-1)
         said[point].append(f"{plots.visible(tokenizer.decode(row.argmax()[None]))}  {row.max():.2f}")
+
+# %%
 tables.table(
     [(point, *texts) for point, texts in said.items()],
     ["read", *(plots.visible(half.split(chr(10))[-1].strip()) for half in halves)],
@@ -236,11 +234,19 @@ plots.arrows(
 #   "The lens has shown that the stream after layer 0 says nothing about the answer. What layer 0 writes cannot point at it.",
 # ]
 
+
 # %%
+def logit_difference(logits):
+    """logit[right] - logit[wrong] at every position: (batch, pos)."""
+    return (logits.gather(-1, right[..., None]) - logits.gather(-1, wrong[..., None]))[..., 0]
+
+
 weights = models.weights("code-attn-2l")
 first = right[:, :length].roll(17, dims=1)
 wrong = torch.cat([first, first], dim=1)
 W_U = weights["unembed.W_U"]
+
+# %%
 columns = W_U.T[right] - W_U.T[wrong]  # (batch, pos, d_model)
 direction = columns * weights["ln_final.w"]
 direction = direction - direction.mean(-1, keepdim=True)  # centring, moved over to the direction
@@ -253,7 +259,7 @@ by_part = (parts * direction / scale).sum(-1)  # (part, batch, pos)
 by_head = (heads * direction / scale).sum(-1)
 
 # %%
-difference = (logits.gather(-1, right[..., None]) - logits.gather(-1, wrong[..., None]))[..., 0]
+difference = logit_difference(logits)
 far = (by_part.sum(0) + constant - difference).abs().max()
 print(
     f"logit difference on the second copy: {difference[:, second].mean():.2f}; the parts miss it by at most {far:.6f}, at any position"
@@ -281,8 +287,8 @@ print(f"sum of the parts {found.values.sum(0).mean():.4f}, the model's logit dif
 found.plot(title="The helper: what each head adds at position 60")
 
 # %% [markdown]
-# *What this does not show*: why these heads write the right token. They copy what they look at; how they know where
-# to look is lesson 06.
+# *What this does not show*: why these heads write the right token. How they know where to look, and what they take
+# from there, is for lessons 05 and 06.
 #
 # ### Long is not loud, and loud is not alone
 #
@@ -343,8 +349,7 @@ def without(layer, head, freeze):
     hooks = [(f"blocks.{layer}.attn.hook_z", silence)]
     if freeze:
         hooks.append(("ln_final.hook_scale", lambda new, hook: scale))
-    changed = copy_model.run_with_hooks(tokens, fwd_hooks=hooks)
-    return (changed.gather(-1, right[..., None]) - changed.gather(-1, wrong[..., None]))[:, second].mean()
+    return logit_difference(copy_model.run_with_hooks(tokens, fwd_hooks=hooks))[:, second].mean()
 
 
 # %%
@@ -371,6 +376,13 @@ plots.heatmap(
 # %%
 reveal("stream-remove-long")
 reveal("stream-remove-early")
+
+# %%
+final = cache["blocks.1.hook_resid_post"][:, second]
+alone = (final - heads[7][:, second]).std(-1, unbiased=False).mean()  # heads[7] is what L1H3 wrote
+print(
+    f"the last LayerNorm divides by {scale[:, second].mean():.1f} on average; without the vectors of L1H3, by {alone:.1f}"
+)
 
 # %% [markdown]
 # Read the three rows from top to bottom.
@@ -400,11 +412,12 @@ for processed in (False, True):
     theirs, _ = cache_here.decompose_resid(layer=-1, return_labels=True)
     total = cache_here.logit_attrs(theirs, tokens=right, incorrect_tokens=wrong).sum(0)  # (batch, pos)
     b_U = model.b_U[right] - model.b_U[wrong]
-    kind = "processed" if processed else "raw"
-    truth = (logits_here.gather(-1, right[..., None]) - logits_here.gather(-1, wrong[..., None]))[..., 0]
+    truth = logit_difference(logits_here)
     missing = truth - total
     shown = [truth[:, second].mean(), total[:, second].mean(), missing.abs().max(), (missing - b_U).abs().max()]
-    rows.append((kind, *(f"{number:.5f}" for number in shown)))
+    rows.append(("processed" if processed else "raw", *(f"{number:.5f}" for number in shown)))
+
+# %%
 tables.table(
     rows,
     ["weights", "logit difference", "the parts sum to", "largest miss", "largest miss after b_U"],
@@ -514,15 +527,18 @@ if smollm2 is not None:
     tables.table(
         table,
         ["what", "here", "measured for this course before"],
-        title="Two heads do most of it",
+        title="The two heads that stand out, and the next three",
         alt="The logit difference and the direct attribution of heads 23.3 and 29.1, computed here, beside the figures measured for this course on the same prompt; then the next three heads.",
     ).show()
 
 # %% [markdown]
-# Two of 270 heads account for most of the difference, as the figures say that were measured for this course on the
-# same prompt. In GPT-2 small, Wang and others found such heads too, and called them *name movers* (9.9, 10.0 and 9.6
-# there); their mean logit difference was 3.56, over many prompts. Theirs is another model and another set of prompts:
-# what can be compared is the shape, a few late heads that write the name.
+# Two of 270 heads stand out, with the values that were measured for this course on the same prompt. But read the
+# picture's caption as well: all heads together add less than these two, because many speak a little against the name;
+# the MLPs and the rest add more than all heads do. "Two heads do it" would be a story about a part of the sum.
+#
+# In GPT-2 small, [[paper:wang2022]] found heads that write the name, too (9.9, 10.0 and 9.6), and called them *name
+# movers*. Their mean logit difference was 3.56, over 100,000 prompts. Another model and other prompts: what can be
+# compared is the shape, a few late heads that write the name.
 #
 # One head writes *against* the right name. In GPT-2 small there are such heads as well, the *negative* name movers.
 # Do you find it in the picture?
