@@ -1,8 +1,10 @@
-"""Lesson 03: answers that give the right numbers and leave the model spoilt are rejected, and told why."""
+"""Lesson 03: answers that give the right numbers and leave the model spoilt are rejected, and told why; and what its
+predictions call right holds on other files and other random tokens than those that the learner sees."""
 
 import pytest
 import torch
 
+from mechinterp_course.interp import attention, models, tasks
 from mechinterp_course.tutor.reference import reference
 from mechinterp_course.tutor.runner import examine
 
@@ -66,3 +68,33 @@ def test_an_answer_that_spoils_the_model_is_rejected_and_told_why(exercise, answ
 def test_a_spoilt_model_spoils_no_later_check():
     examine("zero_ablate_head", ablation_by_surgery, advise=False)
     assert examine("zero_ablate_head", reference("zero_ablate_head"), advise=False).passed
+
+
+def loss_with_head_0_2_at(model, tokens, value):
+    def replace(z, hook):
+        z = z.clone()
+        z[:, :, 2] = value
+        return z
+
+    with model.hooks(fwd_hooks=[("blocks.0.attn.hook_z", replace)]):
+        return attention.token_losses(model, tokens).mean()
+
+
+def test_zero_and_mean_ablation_of_head_0_2_disagree_on_any_half_of_the_files():
+    model, tokenizer = models.load("code-attn-2l"), models.tokenizer("code-attn-2l")
+    files = [tokenizer.encode(text)[:128] for _, text in tasks.sample()]
+    files = torch.stack([file for file in files if len(file) == 128])
+    for measured, reference_files in [(files[1::2], files[::2]), (files[16:], files[:16])]:
+        with torch.no_grad():
+            _, cache = model.run_with_cache(reference_files, names_filter="blocks.0.attn.hook_z")
+        whole = attention.token_losses(model, measured).mean()
+        mean_z = cache["blocks.0.attn.hook_z"][:, :, 2].mean(0)
+        assert loss_with_head_0_2_at(model, measured, 0.0) - whole > 0.4
+        assert abs(loss_with_head_0_2_at(model, measured, mean_z) - whole) < 0.05
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_head_0_1_looks_one_back_in_nonsense_too(seed):
+    model = models.load("code-attn-2l")
+    tokens = torch.randint(1, 1024, (4, 128), generator=torch.Generator().manual_seed(seed))
+    assert attention.head_scores(model, tokens)["previous token"][0, 1] > 0.9
