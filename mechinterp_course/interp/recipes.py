@@ -176,7 +176,7 @@ RECIPES = {
             batch=8,
             lr=3e-3,
             lr_end=0.03,
-            # Made-up functions are three of eight rows in the middle, where their names are learnt to be copied; one at the end.
+            # Made-up functions are three of eight rows in the middle, where their names are learnt to be copied; two at the end.
             stages=(
                 (0, 32, 64, 24, 0, 2),
                 (300, 16, 128, 8, 3, 2),
@@ -185,7 +185,8 @@ RECIPES = {
                 (1000, 8, 256, 0, 1, 1),
                 (1600, 8, 256, 1, 1, 3),
                 (2600, 8, 256, 0, 1, 2),
-                (3600, 8, 256, 0, 1, 1),
+                (2850, 8, 256, 0, 1, 3),
+                (3800, 8, 256, 0, 1, 2),
             ),
         ),
         ModularRecipe(
