@@ -24,7 +24,8 @@
 # | `n_layers`, `n_heads`, `d_head` | layers, heads in a layer, numbers in a query | 2, 4, 24 |
 # | `d_model` | numbers in the residual stream, at each position | 96 |
 #
-# The weights are raw: as they were trained, nothing folded. After a restart, run the next cell and your earlier answers again.
+# The weights are raw: as they were trained, nothing folded. After a restart, run the next cell and your earlier
+# answers again; each picture makes the rest of what it needs.
 
 # %%
 import torch
@@ -205,6 +206,7 @@ def stripe_score(pattern: torch.Tensor, back: int, queries: int) -> torch.Tensor
 # Look: the score of two heads, at every distance up to 60, over the second copy. This picture finds a stripe without being told where it is.
 
 # %%
+prompts = repeated_prompts(ORDINARY, 50, 32, BOS, torch.Generator().manual_seed(1))
 with torch.no_grad():
     _, cache = model.run_with_cache(prompts, names_filter=lambda name: name.endswith("hook_pattern"))
 patterns = torch.stack(
@@ -213,7 +215,7 @@ patterns = torch.stack(
 by_distance = torch.stack([stripe_score(patterns, back, 40).mean(1) for back in range(61)], dim=-1)
 plots.lines(
     {"head 0.1": by_distance[0, 1], "head 1.1": by_distance[1, 1]},
-    title=f"Attention by distance, copies of {length} tokens",
+    title="Attention by distance, copies of 50 tokens",
     xlabel="how many places back",
     ylabel="mean attention",
     alt="Two lines over the distance: head 0.1 has its peak at 1, head 1.1 one place before the length of a copy.",
@@ -271,7 +273,9 @@ def repeat_scores(pattern: torch.Tensor, length: int) -> torch.Tensor:
 # Look: all eight heads, averaged over the 32 prompts.
 
 # %%
-table = repeat_scores(patterns, length).mean(1).round(decimals=2)  # (layer, head, role)
+prompts = repeated_prompts(ORDINARY, 50, 32, BOS, torch.Generator().manual_seed(1))
+patterns = attention.patterns(model, prompts)  # (layer, batch, head, query, key)
+table = repeat_scores(patterns, 50).mean(1).double().round(decimals=2)  # (layer, head, role)
 plots.heatmap(
     table.flatten(0, 1),
     x=ROLES,
@@ -657,6 +661,8 @@ def random_composition(d_model: int, d_head: int, samples: int, generator: torch
 
 
 # %%
+early = [weights[f"blocks.0.attn.W_{letter}"] for letter in "VO"]
+late = [weights[f"blocks.1.attn.W_{letter}"] for letter in "QK"]
 chance = random_composition(96, 24, 200, torch.Generator().manual_seed(0))
 found = k_composition(*early, *late)
 print(f"random heads: mean {chance.mean():.3f}, highest of 200: {chance.max():.3f}; 1/√96 = {96**-0.5:.3f}")
@@ -731,6 +737,7 @@ def pattern_without_edge(model, tokens: torch.Tensor, sender: int, into: str) ->
 # Look: the induction score of layer 1, averaged over its four heads, after each of the twelve cuts.
 
 # %%
+prompts = repeated_prompts(ORDINARY, 50, 16, BOS, torch.Generator().manual_seed(6))
 left = torch.zeros(4, 3)
 for sender in range(4):
     for i, into in enumerate("qkv"):

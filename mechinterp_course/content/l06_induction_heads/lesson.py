@@ -28,8 +28,8 @@ tokenizer = models.tokenizer("code-attn-2l")
 # [[term:induction head|induction]]: what followed last time follows again. Attention can do it in two steps:
 #
 # ```
-#   token          …  A    B   …        A    →  B
-#                     │    ▲            ║
+#   token          …  A    B   …        A    →  B          (an arrow points to where a head looks)
+#                     ▲    │            ║
 #                     └────┘            ║         step 1, layer 0: at B, a previous-token head looks one back
 #                 "A came before me"    ║                  and writes a note into B's stream: "A came before me"
 #                          ▲            ║
@@ -153,7 +153,7 @@ plots.attention(
 roles = ["previous token", "duplicate token", "induction"]
 scores = attention.head_scores(model, tokens, length)
 plots.heatmap(
-    torch.stack([scores[role].flatten() for role in roles], dim=1).round(decimals=2),
+    torch.stack([scores[role].flatten() for role in roles], dim=1).double().round(decimals=2),
     x=roles,
     y=[f"{layer}.{head}" for layer in range(2) for head in range(4)],
     title="Three scores of every head, 16 prompts",
@@ -252,7 +252,7 @@ for head in range(4):
     with model.hooks(fwd_hooks=without((0, head))):
         after[f"0.{head} cut"] = attention.head_scores(model, tokens, length)["induction"][1]
 plots.heatmap(
-    torch.stack([before, *after.values()]).round(decimals=2),
+    torch.stack([before, *after.values()]).double().round(decimals=2),
     x=[f"1.{head}" for head in range(4)],
     y=["nothing cut", *after],
     title="Induction scores of layer 1, with one head of layer 0 cut",
