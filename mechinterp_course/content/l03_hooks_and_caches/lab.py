@@ -51,6 +51,12 @@ files = [tokenizer.encode(text)[:128] for _, text in tasks.sample()]
 files = torch.stack([file for file in files if len(file) == 128])  # (file, pos)
 held_out, others = files[:16], files[16:32]
 
+
+@torch.no_grad()  # nothing is trained here: no gradients, half the memory
+def look_inside(tokens):
+    return model.run_with_cache(tokens)  # the logits, and every activation on the way
+
+
 # %% [raw] card="record_activations"
 # title = "A cache of your own"
 # purpose = "Every experiment begins with reading activations. Write the recorder once yourself, and no later surprise of a hook is a mystery."
@@ -190,8 +196,7 @@ def recompute_pattern(cache: dict, layer: int) -> torch.Tensor:
 # Look: your patterns against the cached ones, and what the heads of block 0 do with one line.
 
 # %%
-with torch.no_grad():
-    _, cache = model.run_with_cache(tokens)
+_, cache = look_inside(tokens)
 for layer in range(n_layers):
     difference = (recompute_pattern(cache, layer) - cache[f"blocks.{layer}.attn.hook_pattern"]).abs().max()
     print(f"block {layer}: largest difference to hook_pattern {difference:.7f}")
@@ -261,8 +266,7 @@ def attention_roles(pattern: torch.Tensor) -> dict[str, torch.Tensor]:
 # Look: the eight heads on 16 held-out files. "Current" is the token itself, "first" is BOS.
 
 # %%
-with torch.no_grad():
-    _, cache = model.run_with_cache(held_out)
+_, cache = look_inside(held_out)
 roles = [attention_roles(cache[f"blocks.{layer}.attn.hook_pattern"]) for layer in range(n_layers)]
 plots.heatmap(
     torch.cat([torch.stack(list(role.values()), dim=-1) for role in roles]).round(decimals=2),
@@ -338,8 +342,7 @@ def mean_loss(logits, tokens):
     return F.cross_entropy(logits[:, :-1].mT, tokens[:, 1:])
 
 
-with torch.no_grad():
-    whole = mean_loss(model(held_out), held_out)
+whole = mean_loss(look_inside(held_out)[0], held_out)
 without = [mean_loss(zero_ablate_head(model, held_out, int(h[0]), int(h[2])), held_out) for h in heads]
 plots.bars(
     torch.stack(without) - whole,
@@ -418,8 +421,7 @@ def mean_ablate_head(
 # Look: zero against mean, for each head. The averages come from the 16 *other* files.
 
 # %%
-with torch.no_grad():
-    whole = F.cross_entropy(model(held_out)[:, :-1].mT, held_out[:, 1:])
+whole = F.cross_entropy(look_inside(held_out)[0][:, :-1].mT, held_out[:, 1:])
 rises = []
 for h in heads:
     logits = mean_ablate_head(model, held_out, int(h[0]), int(h[2]), others)
@@ -569,10 +571,10 @@ def hook_effect(model, tokens: torch.Tensor, name: str, edit) -> tuple[int, floa
     ### BEGIN SOLUTION
     ran = 0
 
-    def replace(activation, hook):
+    def replace(old, hook):
         nonlocal ran
         ran += 1
-        return edit(activation)
+        return edit(old)
 
     with torch.no_grad():
         before = model(tokens)
