@@ -108,7 +108,7 @@ class Attribution:
         heads = any(map(_is_head, self.names))
         drawn = [(value, name) for value, name in zip(means, self.names, strict=True) if _is_head(name) or not heads]
         high, low = max(drawn), min(drawn)
-        return f"{high[1]} adds the most, {high[0]:+.2f}; {low[1]} the least, {low[0]:+.2f}."
+        return f"The most comes from {high[1]}, {high[0]:+.2f}, the least from {low[1]}, {low[0]:+.2f}."
 
 
 def _is_head(name: str) -> bool:

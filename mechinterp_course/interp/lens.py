@@ -17,6 +17,7 @@ from mechinterp_course.interp.cache import Tokens, activations
 from mechinterp_course.interp.residual import CLOSE, as_tokens, place, token_id, token_texts
 
 LETTERS = 7  # of a token, in a cell of the picture
+CELL = 48  # its width in pixels
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class Lens:
             zmax=1,
             hovertemplate="%{y}<br>after %{x}<br>predicts %{customdata}, probability %{z:.3f}<extra></extra>",
         )
+        # A cell must hold a token: wide prompts make a wide figure.
+        left, wide = figure.layout.margin.l, CELL * len(self.positions)
+        figure.layout.width = max(figure.layout.width, left + wide + 90)
+        figure.layout.margin.r = figure.layout.width - left - wide
         return figure
 
     def _column(self, pos: int) -> int:
