@@ -217,7 +217,7 @@ def hook_table(model, tokens: Tokens | None = None, layer: int = 0) -> list[Hook
         )
     hooks = model.hook_dict
     in_block = [(f"blocks.{layer}.{name}", axes, about) for name, axes, about in BLOCK]
-    there = [line for line in [*FIRST, *in_block, *LAST] if line[0] in hooks and not _is_rotary(hooks[line[0]])]
+    there = [line for line in [*FIRST, *in_block, *LAST] if line[0] in hooks and not _is_rotary(model, line[0])]
     on = [name for name, _, _ in there if switched_off(model, name) is None and native_gap(model, name) is None]
     seen = {} if tokens is None else activations(model, tokens, on)
     rows = []
@@ -241,9 +241,9 @@ def hook_text(rows: list[HookRow]) -> str:
     return "\n".join("  ".join(line[i].ljust(widths[i]) for i in shown).rstrip() for line in lines)
 
 
-def _is_rotary(hook) -> bool:
+def _is_rotary(model, name: str) -> bool:
     """Rotary positions are rotations inside attention: what the bridge calls their `hook_pos_embed` holds no tensor."""
-    return hook.name.startswith("rotary_emb.")
+    return name == "hook_pos_embed" and "pos_embed.hook_out" not in model.hook_dict
 
 
 def _grouped(model, name: str, axes: str) -> str:

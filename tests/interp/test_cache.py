@@ -187,3 +187,12 @@ def test_what_the_table_says_of_the_hooks_is_true(tiny):
     close(a["hook_q_input"], a["hook_resid_pre"][:, :, None].expand(-1, -1, 4, -1))
     close(torch.nn.functional.gelu(a["mlp.hook_pre"], approximate="tanh"), a["mlp.hook_post"])
     close(a["hook_unembed"], tiny(TOKENS).detach())
+
+
+@pytest.mark.parametrize("processed", [False, True])
+def test_the_table_of_a_rotary_model_has_no_embedding_of_positions(llama_folder, processed):
+    from mechinterp_course.interp import models
+
+    rows = cache.hook_table(models.load(llama_folder, processed=processed), torch.tensor([[1, 2, 3]]))
+    assert rows[0].name == "hook_embed" and rows[0].shape == (1, 3, 32)
+    assert "hook_pos_embed" not in [row.name for row in rows]
