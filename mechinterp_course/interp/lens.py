@@ -78,7 +78,7 @@ class Lens:
             zlabel="probability",
             alt=alt
             or f"Each cell: the likeliest next token, read from that row of the residual stream. The last row is the model's own "
-            f"prediction; at its last position {plots.visible(final[-1])}, with probability {best.values[-1, -1].exp():.2f}.",
+            f"prediction: at the last position drawn, '{plots.visible(final[-1])}' with probability {best.values[-1, -1].exp():.2f}.",
         )
         whole = [
             [escape(plots.visible(text), quote=False) for text in self.texts(self.vocabulary[ids])]
