@@ -351,7 +351,7 @@ def stream_sweep(model, clean: torch.Tensor, corrupted: torch.Tensor, metric) ->
 # %%
 stream = stream_sweep(model, clean, corrupted, share)
 plots.heatmap(
-    stream,
+    stream.round(decimals=2),
     x=PLACES,
     y=["before layer 0", "before layer 1"],
     title="Denoising the residual stream",
@@ -438,7 +438,7 @@ def head_sweep(model, clean: torch.Tensor, corrupted: torch.Tensor, metric, dire
 # ]
 
 # %% [markdown]
-# Look: both directions, head by head. In the fourth column noising is turned into what is *lost*, so that it can be compared with what denoising *restores*.
+# Look: both directions, head by head. In the third row noising is turned into what is *lost*, so that it can be compared with what denoising *restores*.
 
 # %%
 denoised = head_sweep(model, clean, corrupted, share, "denoising")
@@ -446,12 +446,12 @@ noised = head_sweep(model, clean, corrupted, share, "noising")
 theirs = lens.get_act_patch_attn_head_out_all_pos(model, corrupted, clean_cache, share)
 print(f"largest difference from get_act_patch_attn_head_out_all_pos: {(denoised - theirs).abs().max():.6f}")
 plots.heatmap(
-    torch.stack([denoised.flatten(), noised.flatten(), 1 - noised.flatten()], dim=1),
-    x=["denoised: restores", "noised: is left", "noised: is lost"],
-    y=[f"{layer}.{head}" for layer in range(2) for head in range(4)],
+    torch.stack([denoised.flatten(), noised.flatten(), 1 - noised.flatten()]).round(decimals=2),
+    x=[f"{layer}.{head}" for layer in range(2) for head in range(4)],
+    y=["denoised: restores", "noised: is left", "noised: is lost"],
     title="Eight heads, two directions",
-    xlabel="experiment",
-    ylabel="head (layer.head)",
+    xlabel="head (layer.head)",
+    ylabel="experiment",
     alt="Head 0.1 restores about 0.9 and without it almost nothing is left; the heads of layer 1 restore about 0.2 to 0.4 each and lose nearly as much; the other heads of layer 0 do nothing.",
     zmid=0,
     text=True,
@@ -665,7 +665,7 @@ figure = plots.scatter(
     xlabel="patched: share restored",
     ylabel="estimated by the gradient",
     groups=["layer 0"] * 4 + ["layer 1"] * 4,
-    alt="Eight heads: those of layer 1 lie on the diagonal; head 0.1, patched 0.9, is estimated at about 0.3.",
+    alt="Eight heads: those of layer 1 lie on the diagonal; head 0.1, patched 0.9, is estimated at about 0.2.",
 )
 figure.add_shape(type="line", x0=-0.1, y0=-0.1, x1=1, y1=1, line=dict(dash="dash", color=plots.INK))
 figure

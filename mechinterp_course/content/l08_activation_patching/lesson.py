@@ -12,7 +12,7 @@ import torch
 
 from mechinterp_course import predict, quiz, reveal
 from mechinterp_course.interp import attribution_patching as attribution
-from mechinterp_course.interp import causal, gates, metrics, models, patching, planted, plots
+from mechinterp_course.interp import causal, gates, metrics, models, patching, paths, planted, plots
 
 model = models.load("code-attn-2l")
 tokenizer = models.tokenizer("code-attn-2l")
@@ -105,7 +105,7 @@ for pos in (A, B):
 # %%
 stream = patching.activation_patching(model, clean, corrupted, difference, "resid_pre")
 plots.heatmap(
-    stream.values,
+    stream.values.round(decimals=2),
     x=PLACES,
     y=["before layer 0", "before layer 1"],
     title="Denoising the residual stream, one position at a time",
@@ -155,12 +155,12 @@ def both_ways(clean, corrupted, metric, activation="z"):
 HEADS = [f"{layer}.{head}" for layer in range(2) for head in range(4)]
 restored, left = both_ways(clean, corrupted, difference)
 plots.heatmap(
-    torch.stack([restored.flatten(), left.flatten()], dim=1),
-    x=["denoised: restored", "noised: left"],
-    y=HEADS,
+    torch.stack([restored.flatten(), left.flatten()]).round(decimals=2),
+    x=HEADS,
+    y=["denoised: restored", "noised: left"],
     title="Each head's output, patched in both directions",
-    xlabel="experiment",
-    ylabel="head (layer.head)",
+    xlabel="head (layer.head)",
+    ylabel="experiment",
     alt="Head 0.1 restores more than 0.9, and without it next to nothing is left. The heads of layer 1 restore 0.2 to 0.35 each and leave 0.65 to 0.8. The others: 0 and 1.",
     zmid=0,
     text=True,
@@ -209,7 +209,7 @@ for first, second, metric in rows.values():
 
 # %%
 plots.heatmap(
-    torch.stack(table),
+    torch.stack(table).round(decimals=2),
     x=["output of 0.1", "queries of layer 1", "keys of layer 1", "values of layer 1"],
     y=list(rows),
     title="Three pairs, three parts of one circuit",
@@ -235,9 +235,14 @@ reveal("patching-other-pair")
 # the corrupted run and 1 in the clean one:
 #
 # ```
-#   AND   a ─┐                              OR   a ─┐                       BACKUP   x ──→ main ─────────┐
-#            ├→ out = max(0, a + b − 1)             ├→ out = min(1, a + b)           │       │ (silences) ├→ out
-#         b ─┘                                   b ─┘                                └──→ backup ────────┘
+#   AND       a ──┐                                 OR       a ──┐
+#                 ├──→ out = max(0, a + b − 1)                   ├──→ out = min(1, a + b)
+#             b ──┘                                          b ──┘
+#
+#   BACKUP    x ──→ main ─────────┐
+#             │      │ silences   ├──→ out = main + backup
+#             │      ▼            │
+#             └──→ backup ────────┘
 # ```
 
 # %% [raw] predict="patching-or-noise"
@@ -259,12 +264,12 @@ for name in ("AND", "OR", "BACKUP"):
         rows.append([causal.patched(graph, nodes, "denoising"), causal.patched(graph, nodes, "noising")])
         names.append(f"{name}: {' and '.join(nodes)}")
 plots.heatmap(
-    rows,
-    x=["denoised: restored", "noised: left"],
-    y=names,
+    torch.tensor(rows).T,
+    x=names,
+    y=["denoised: restored", "noised: left"],
     title="Three networks, patched one node at a time, and two together",
-    xlabel="experiment",
-    ylabel="network and what is patched",
+    xlabel="network and what is patched",
+    ylabel="experiment",
     alt="AND: a or b alone 0 and 0, together 1 and 0. OR: alone 1 and 1, together 1 and 0. BACKUP: main 1 and 1, backup 0 and 1, together 1 and 0.",
     zmid=0,
     text=True,
@@ -275,7 +280,7 @@ plots.heatmap(
 reveal("patching-or-noise")
 
 # %% [markdown]
-# Five statements stand in this table. Find the row of each:
+# Five statements stand in this picture. Find the columns of each:
 #
 # - *Denoising shows sufficiency*: either input of the OR restores everything, and neither of the AND restores anything.
 # - *Noising shows necessity*: without either input of the AND everything is lost, and without one of the OR nothing is.
@@ -301,7 +306,18 @@ for direction, effect in effects.items():
 # back-up show?
 #
 # *What this does not show*: that real models are built of gates. The gates say what an outcome *can* mean.
-#
+
+# %% [raw] quiz="patching-little-lost"
+# question = "A report says: 'Noising head H leaves 0.98 of the logit difference. So H plays no part in the task.' What may it conclude?"
+# choices = ["that H plays no part", "that H alone is not necessary, for these prompts and this metric", "that H is not sufficient"]
+# answer = 1
+# why = [
+#   "H may be one input of an OR, or have a back-up, or do what is the same on both prompts. In each case noising it alone shows nothing.",
+#   "Right. And to find out more, denoise it, and noise it together with others.",
+#   "Noising says nothing about that. Either input of the OR leaves everything when noised, and is sufficient all the same.",
+# ]
+
+# %% [markdown]
 # ### An AND in a real model
 #
 # You have met one already, without noticing. Do what many first experiments do: corrupt with *other random tokens*, all twelve of them. Then no
@@ -354,9 +370,9 @@ plots.heatmap(
 # choices = ["about 0.9", "much less", "much more"]
 # answer = 1
 # why = [
-#   "For the heads of layer 1 it is that good: between them and the logits there is only a LayerNorm, which is nearly straight here. Head 0.1 acts through the attention of layer 1.",
+#   "For the outputs of layer 1 it is that good: between them and the logits there is only a LayerNorm, which is nearly straight here. Head 0.1 acts through the attention of layer 1.",
 #   "Right. In the corrupted run the attention of layer 1 rests firmly on D. Softmax is flat there: the first small step away from the corrupted note moves it hardly at all.",
-#   "It may happen: where the metric starts steep and saturates later, the slope promises too much. Some of the points below lie above the line.",
+#   "It may happen: where the metric starts steep and saturates later, the slope promises too much. Two of the points in the picture lie above the line.",
 # ]
 
 # %%
@@ -365,18 +381,17 @@ for letter in ("z", "q", "k", "v"):
     truth = patching.activation_patching(model, clean, corrupted, difference, letter).values
     estimate = attribution.attribution_patching(model, clean, corrupted, difference, letter).values
     points.append(torch.stack([truth.flatten(), estimate.flatten()], dim=1))
-    groups += [letter] * 8
-    labels += [
-        f"{head}.{letter}" if (t - e).abs() > 0.2 else "" for head, (t, e) in zip(HEADS, points[-1], strict=True)
-    ]
+    groups += [{"z": "outputs", "q": "queries", "k": "keys", "v": "values"}[letter]] * 8
+    far = (truth - estimate).abs().flatten() > 0.15
+    labels += [head if away and letter != "v" else "" for head, away in zip(HEADS, far, strict=True)]
 figure = plots.scatter(
     torch.cat(points),
     labels,
     groups=groups,
-    title="Attribution patching against the truth: outputs, queries, keys, values",
+    title="Attribution patching against the truth, 32 patches",
     xlabel="patched: share restored",
     ylabel="estimated by one gradient",
-    alt="Most points lie near the diagonal. The output and the values of head 0.1 lie far below it; the keys of some heads of layer 1 lie above it.",
+    alt="Most points lie near the diagonal. The output of head 0.1, and on the same spot its values, lie far below it; the keys of two heads of layer 1 lie above it, those of another below.",
 )
 figure.add_shape(type="line", x0=-0.1, y0=-0.1, x1=1.05, y1=1.05, line=dict(dash="dash", color=plots.INK))
 figure
@@ -385,8 +400,8 @@ figure
 reveal("patching-attribution-01")
 
 # %% [markdown]
-# The points that are named miss the truth by more than 0.2. For head 0.1, the most important one, the estimate has lost two thirds. All of the
-# named points act through the attention pattern of layer 1: [[paper:kramar2024]] found the same weak spot in much larger models, and mend it by computing the
+# The points that are named miss the truth by more than 0.15. For head 0.1, the most important one, the estimate has lost most of the truth. All of
+# the named points act through the attention pattern of layer 1: [[paper:kramar2024]] found the same weak spot in much larger models, and mend it by computing the
 # softmax anew.
 #
 # In a network with hard attention it gets as bad as it can. `planted` has an induction circuit written by hand: one previous-token head, 0.0,
@@ -423,7 +438,7 @@ print(f"a and b together, denoised: AND estimated {both['AND']:.0f}, OR estimate
 # sees nothing. And since slopes add up, the estimate never sees that two parts need each other, or replace each other. So use it to *find* candidates,
 # and patch those that you report.
 #
-# *What this does not show*: how often it fails. On MLPs and head outputs that are read directly it is often good, as layer 1 shows.
+# *What this does not show*: how often it fails. Where an output is read directly it is good here, as the outputs of layer 1 show.
 #
 # ### A real language model
 #
@@ -479,16 +494,28 @@ if smollm2 is not None:
         title="Attribution patching against the truth: 270 heads",
         xlabel="patched: share restored",
         ylabel="estimated by one gradient",
-        alt="Heads 23.3, 29.1 and 29.0 lie on the diagonal. Head 20.0 restores about 0.4 and is estimated near 0.",
+        alt="Nearly all heads lie on the diagonal, 23.3, 29.1 and 29.0 too. Head 20.0 restores about 0.4 and is estimated near 0; 17.4 lies below as well.",
     )
     figure.add_shape(type="line", x0=-0.4, y0=-0.4, x1=0.8, y1=0.8, line=dict(dash="dash", color=plots.INK))
     figure.show()
 
 # %% [markdown]
-# Heads that write to the output directly are estimated well. Head 20.0, the second most important, is missed: its estimate is near 0. It has company in
-# our head 0.1: an early head that works through the attention of a later one. You met this failure in a network of eight heads before you needed it.
+# Most heads lie on the line. Head 20.0, the second most important, is missed: its estimate is near 0. (So is 17.4.) Is it like our head 0.1, an early
+# head that works through the attention of later ones? Let its change travel by one way at a time: straight to the logits, or into the queries of
+# the later heads. (This is *path patching*, the subject of lesson 09.)
+
+# %%
+if smollm2 is not None:
+    queries = [(layer, head, "q") for layer in range(21, 30) for head in range(9)]
+    for way, receivers in (("straight to the logits", "logits"), ("into the queries of later heads", queries)):
+        found = paths.paths_to(smollm2, told, retold, names, receivers, senders=[(20, 0)])
+        print(f"head 20.0, {way}: restores {found.values.item():.2f}")
+
+# %% [markdown]
+# It is. Straight to the logits goes only what the gradient saw; the rest goes through the queries of later heads. You met this failure in a network of eight
+# heads before you needed it. (By the queries alone more comes back than by all ways together: other ways work against it.)
 #
-# *What this does not show*: that 23.3 moves names in general. It is one sentence. Lesson 09 takes many, and follows the paths between heads.
+# *What this does not show*: that 23.3 moves names in general. It is one sentence. Lesson 09 takes many, and follows more paths.
 #
 # ## Watch
 #
@@ -497,10 +524,10 @@ if smollm2 is not None:
 # ## Read
 #
 # 1. [[paper:heimersheim2024]]: the words of this lesson come from here: denoising and noising, AND and OR, and what may be concluded. Read all of it.
-# 2. [[paper:nanda2023_attribution]]: the idea, and for which activations it may be trusted. Compare the author's expectation about large activations with our
-#    planted network.
+# 2. [[paper:nanda2023_attribution]]: the idea, and for which activations it may be trusted: small ones such as head outputs, rather than the whole
+#    stream. Compare head 0.1.
 # 3. [[paper:zhang2024]]: how the choice of corruption and metric changes the result. Read the introduction and the recommendations.
-# 4. [[paper:kramar2024]], section 3: the two ways in which the estimate misses what matters, one of which you have seen.
+# 4. [[paper:kramar2024]]: two ways in which the estimate misses what matters, one of which you have seen.
 #
 # ## Do
 #
