@@ -93,8 +93,7 @@ draw = torch.Generator().manual_seed(6)
 copies = torch.stack([1 + torch.randperm(1023, generator=draw)[:12] for _ in range(16)])  # every token but BOS
 clean, corrupted, right, wrong = swapped_pair(copies, 3, 8, BOS)
 PLACES = ["0 BOS", "1", "2", "3", "4 A", "5 B", "6", "7", "8", "9 C", "10 D", "11", "12", "13 A"]
-with torch.no_grad():
-    clean_logits, corrupted_logits = model(clean), model(corrupted)
+clean_logits, corrupted_logits = model(clean).detach(), model(corrupted).detach()
 for name, prompts, logits in (("clean", clean, clean_logits), ("corrupted", corrupted, corrupted_logits)):
     print(f"{name:10}", " | ".join(plots.visible(word) for word in tokenizer.str_tokens(prompts[0])))
     pairs = torch.stack([logits[:, -1].gather(1, answer[:, None])[:, 0] for answer in (right, wrong)])
@@ -623,8 +622,9 @@ for name, part in (("AND", 1.0), ("OR", 1.0), ("BACKUP", 1.0), ("CIRCUIT", 0.25)
 # In one dimension: with slope 0.2 where you stand, and a step of 3 ahead, the estimate is 0.6. It is exact on a straight line.
 #
 # Return the estimated *change* of the metric for denoising each head, `(layer, head)`. (The metric is 0 at the corrupted run, so here the
-# change is the share.) Gradients: a hook may keep the tensor that it is given, and the gradient with respect to it is there after the run. Ask
-# for it with `torch.autograd.grad`, which leaves the gradients of the weights alone. Detach the result.
+# change is the share.) Gradients: a hook may keep the tensor that it is given *and return it*, so that what it keeps is what the model goes on with.
+# (Without the return, the model goes on with a view of its own, and torch says that yours "appears to not have been used".) After the run, ask for
+# the gradients with `torch.autograd.grad`, which leaves those of the weights alone. Detach the result.
 
 
 # %% answer="attribute_heads"

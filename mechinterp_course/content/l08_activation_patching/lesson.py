@@ -371,7 +371,7 @@ plots.heatmap(
 # answer = 1
 # why = [
 #   "For the outputs of layer 1 it is that good: between them and the logits there is only a LayerNorm, which is nearly straight here. Head 0.1 acts through the attention of layer 1.",
-#   "Right. In the corrupted run the attention of layer 1 rests firmly on D. Softmax is flat there: the first small step away from the corrupted note moves it hardly at all.",
+#   "Right. In the corrupted run the heads of layer 1 look at D, and give B an attention of about 0.01. Softmax is flat down there: the first small steps towards the clean note change it hardly at all.",
 #   "It may happen: where the metric starts steep and saturates later, the slope promises too much. Two of the points in the picture lie above the line.",
 # ]
 
