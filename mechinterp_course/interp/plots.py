@@ -66,7 +66,7 @@ def heatmap(values, *, title, x=None, y=None, xlabel, ylabel, alt, zmid=None, te
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed", title=_named(ylabel, "ylabel"))
     _thin_ticks(figure.layout.xaxis, x, cell, 14)
     _thin_ticks(figure.layout.yaxis, y, high / values.shape[0], 13)
-    return _finish(figure, title, alt, high=high, left=left, below=below, wide=wide)
+    return finish(figure, title, alt, high=high, left=left, below=below, wide=wide)
 
 
 def lines(series, *, title, xlabel, ylabel, alt, x=None) -> go.Figure:
@@ -90,7 +90,7 @@ def lines(series, *, title, xlabel, ylabel, alt, x=None) -> go.Figure:
     room = _label_room(x)
     figure.update_xaxes(title=_named(xlabel, "xlabel"), tickangle=-90 if room else 0)
     figure.update_yaxes(title=_named(ylabel, "ylabel"))
-    return _finish(figure, title, alt, below=60 + room)
+    return finish(figure, title, alt, below=60 + room)
 
 
 def bars(values, labels, *, title, ylabel, alt, xlabel="") -> go.Figure:
@@ -103,7 +103,7 @@ def bars(values, labels, *, title, ylabel, alt, xlabel="") -> go.Figure:
     room = _label_room(labels)
     figure.update_xaxes(type="category", showgrid=False, title=xlabel, tickangle=-90 if room else 0)
     figure.update_yaxes(title=_named(ylabel, "ylabel"))
-    return _finish(figure, title, alt, below=60 + room)
+    return finish(figure, title, alt, below=60 + room)
 
 
 def scatter(points, labels=None, *, title, xlabel, ylabel, alt, groups=None) -> go.Figure:
@@ -126,7 +126,7 @@ def scatter(points, labels=None, *, title, xlabel, ylabel, alt, groups=None) -> 
     figure.update_layout(showlegend=len(set(groups)) > 1)
     figure.update_xaxes(title=_named(xlabel, "xlabel"))
     figure.update_yaxes(title=_named(ylabel, "ylabel"))
-    return _finish(figure, title, alt)
+    return finish(figure, title, alt)
 
 
 def arrows(vectors, labels, *, title, alt, xlabel="dimension 0", ylabel="dimension 1") -> go.Figure:
@@ -153,7 +153,7 @@ def arrows(vectors, labels, *, title, alt, xlabel="dimension 0", ylabel="dimensi
     figure.update_yaxes(
         range=[-reach, reach], title=_named(ylabel, "ylabel"), scaleanchor="x", scaleratio=1, constrain="domain"
     )
-    return _finish(figure, title, alt, high=420, wide=420)
+    return finish(figure, title, alt, high=420, wide=420)
 
 
 def attention(pattern, tokens, *, title, alt, names=None) -> go.Figure:
@@ -191,7 +191,7 @@ def attention(pattern, tokens, *, title, alt, names=None) -> go.Figure:
     figure.update_yaxes(title="query: who looks", col=1)
     bar = dict(title=dict(text="attention"), thickness=14)
     figure.update_layout(coloraxis=dict(colorscale="viridis", cmin=0, cmax=1, colorbar=bar))
-    return _finish(
+    return finish(
         figure,
         title,
         alt,
@@ -223,6 +223,23 @@ def array(values) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
+def finish(figure, title, alt, *, high=340, left=70, below=60, wide=None) -> go.Figure:
+    """Return a figure made elsewhere with title, alternative text and size. `high`, `wide`: the pixels of the plot itself."""
+    title, alt = _named(title, "title"), _named(alt, "alt")
+    caption = textwrap.wrap(alt, 105)
+    above = 48 + 16 * len(caption) + (18 if figure.layout.annotations else 6)
+    right = 20 if wide is None else max(20, WIDTH - left - wide)
+    figure.update_layout(
+        template=TEMPLATE,
+        title=dict(text=title, subtitle=dict(text="<br>".join(map(_escaped, caption)), font=dict(size=12, color=INK))),
+        meta={"alt": alt},
+        width=WIDTH if wide is None else max(WIDTH, left + wide + 90),
+        height=high + above + below,
+        margin=dict(l=left, r=right, t=above, b=below),
+    )
+    return Figure(figure)
+
+
 # --- inside ---------------------------------------------------------------------------------------------------------
 
 
@@ -249,23 +266,6 @@ def _number(value: float) -> str:
     if value == int(value) and abs(value) < 1000:
         return str(int(value)).replace("-", "−")
     return (f"{value:.2f}" if 0.01 <= abs(value) < 1000 else f"{value:.1e}").replace("-", "−")
-
-
-def _finish(figure, title, alt, *, high=340, left=70, below=60, wide=None) -> go.Figure:
-    """Put title, alternative text and size on a figure. `high`, `wide`: the pixels of the plot itself."""
-    title, alt = _named(title, "title"), _named(alt, "alt")
-    caption = textwrap.wrap(alt, 105)
-    above = 48 + 16 * len(caption) + (18 if figure.layout.annotations else 6)
-    right = 20 if wide is None else max(20, WIDTH - left - wide)
-    figure.update_layout(
-        template=TEMPLATE,
-        title=dict(text=title, subtitle=dict(text="<br>".join(map(_escaped, caption)), font=dict(size=12, color=INK))),
-        meta={"alt": alt},
-        width=WIDTH if wide is None else max(WIDTH, left + wide + 90),
-        height=high + above + below,
-        margin=dict(l=left, r=right, t=above, b=below),
-    )
-    return Figure(figure)
 
 
 def _named(text: str, what: str) -> str:

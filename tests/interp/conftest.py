@@ -16,6 +16,8 @@ SHAPED = [
     "planted",
     "residual",
     "separability",
+    "superposition",
+    "superposition_theory",
 ]
 install_import_hook([f"mechinterp_course.interp.{name}" for name in SHAPED], "beartype.beartype")
 
