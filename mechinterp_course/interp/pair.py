@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from mechinterp_course.errors import CourseError, unknown
-from mechinterp_course.interp import metrics, plots
+from mechinterp_course.interp import metrics
 from mechinterp_course.interp.cache import Tokens
 from mechinterp_course.interp.forward import Run, Transformer, check_logits
 from mechinterp_course.interp.metrics import Metric
 from mechinterp_course.interp.rerun import Patch, Rerun
+from mechinterp_course.interp.residual import position_labels
 from mechinterp_course.interp.sweep import DIRECTIONS, Axis, Sweep
 
 ROWS = 2048  # positions in one batch of patched runs, unless batch_size says otherwise: about 50 MB for SmolLM2
@@ -31,7 +32,7 @@ class Pair:
             raise unknown("direction", direction, DIRECTIONS)
         self.tokens = [_tokens(model, prompt) for prompt in (clean, corrupted)]
         _same_shape(*self.tokens)
-        self.metric, self.direction, self.labels = metric, direction, _labels(model, self.tokens)
+        self.metric, self.direction, self.labels = metric, direction, position_labels(model, torch.cat(self.tokens))
         self.length = self.tokens[0].shape[1]
         if self.length > model.cfg.n_ctx:
             raise CourseError(
@@ -198,17 +199,3 @@ def _same_shape(clean: Tensor, corrupted: Tensor) -> None:
         raise CourseError(
             f"There are {len(clean)} clean prompts and {len(corrupted)} corrupted ones.", "Give them in pairs."
         )
-
-
-def _labels(model, tokens: list[Tensor]) -> list[str]:
-    """A label for each position: the token where all prompts share it, both where two differ, the number for many."""
-    count = tokens[0].shape[1]
-    if model.tokenizer is None:
-        return [str(pos) for pos in range(count)]
-    prompts = torch.cat(tokens)
-    labels = []
-    for pos in range(count):
-        ids = list(dict.fromkeys(prompts[:, pos].tolist()))
-        words = [plots.visible(model.tokenizer.decode([i])) for i in ids[:2]]
-        labels.append(f"{pos} {'/'.join(words)}" if len(ids) <= 2 else f"{pos} …")
-    return labels
