@@ -226,13 +226,16 @@ def test_with_all_tokens_replaced_head_01_hides_from_denoising(seed):
         for direction in causal.DIRECTIONS
     )
     assert restored < 0.2 and left < 0.3
-    # The note and the token that carries it, together: an AND.
-    note_and_token = both_patched(clean, unlike)
-    assert note_and_token > restored + 0.3
+    # The note and the token that carries it, alone and together: an AND.
+    note, token, both = (
+        note_and_token(clean, unlike, *parts) for parts in ((True, False), (False, True), (True, True))
+    )
+    assert note == pytest.approx(restored.item(), abs=1e-3)
+    assert note < 0.1 and token < 0.15 and both > 0.5
 
 
-def both_patched(clean, corrupted):
-    """The share restored by head 0.1 and the token B together, with TransformerLens' own hooks."""
+def note_and_token(clean, corrupted, note, token):
+    """The share restored by head 0.1, by the token B, or by both, with TransformerLens' own hooks."""
     net, metric = model("code-attn-2l"), metrics.log_prob(clean[:, B])
     with torch.no_grad():
         cache = net.run_with_cache(clean)[1]
@@ -247,7 +250,6 @@ def both_patched(clean, corrupted):
             embedding[:, B] = cache["hook_embed"][:, B]
             return embedding
 
+        hooks = [("blocks.0.attn.hook_z", put_note)] * note + [("hook_embed", put_token)] * token
         share = metrics.normalised(metric, net(clean), net(corrupted))
-        return share(
-            net.run_with_hooks(corrupted, fwd_hooks=[("blocks.0.attn.hook_z", put_note), ("hook_embed", put_token)])
-        )
+        return float(share(net.run_with_hooks(corrupted, fwd_hooks=hooks)))

@@ -350,7 +350,7 @@ def stream_sweep(model, clean: torch.Tensor, corrupted: torch.Tensor, metric) ->
 # %%
 stream = stream_sweep(model, clean, corrupted, share)
 plots.heatmap(
-    stream.round(decimals=2),
+    stream.double().round(decimals=2),
     x=PLACES,
     y=["before layer 0", "before layer 1"],
     title="Denoising the residual stream",
@@ -445,7 +445,7 @@ noised = head_sweep(model, clean, corrupted, share, "noising")
 theirs = lens.get_act_patch_attn_head_out_all_pos(model, corrupted, clean_cache, share)
 print(f"largest difference from get_act_patch_attn_head_out_all_pos: {(denoised - theirs).abs().max():.6f}")
 plots.heatmap(
-    torch.stack([denoised.flatten(), noised.flatten(), 1 - noised.flatten()]).round(decimals=2),
+    torch.stack([denoised.flatten(), noised.flatten(), 1 - noised.flatten()]).double().round(decimals=2),
     x=[f"{layer}.{head}" for layer in range(2) for head in range(4)],
     y=["denoised: restores", "noised: is left", "noised: is lost"],
     title="Eight heads, two directions",

@@ -105,7 +105,7 @@ for pos in (A, B):
 # %%
 stream = patching.activation_patching(model, clean, corrupted, difference, "resid_pre")
 plots.heatmap(
-    stream.values.round(decimals=2),
+    stream.values.double().round(decimals=2),
     x=PLACES,
     y=["before layer 0", "before layer 1"],
     title="Denoising the residual stream, one position at a time",
@@ -155,7 +155,7 @@ def both_ways(clean, corrupted, metric, activation="z"):
 HEADS = [f"{layer}.{head}" for layer in range(2) for head in range(4)]
 restored, left = both_ways(clean, corrupted, difference)
 plots.heatmap(
-    torch.stack([restored.flatten(), left.flatten()]).round(decimals=2),
+    torch.stack([restored.flatten(), left.flatten()]).double().round(decimals=2),
     x=HEADS,
     y=["denoised: restored", "noised: left"],
     title="Each head's output, patched in both directions",
@@ -209,7 +209,7 @@ for first, second, metric in rows.values():
 
 # %%
 plots.heatmap(
-    torch.stack(table).round(decimals=2),
+    torch.stack(table).double().round(decimals=2),
     x=["output of 0.1", "queries of layer 1", "keys of layer 1", "values of layer 1"],
     y=list(rows),
     title="Three pairs, three parts of one circuit",
@@ -349,7 +349,27 @@ plots.heatmap(
 # %% [markdown]
 # In the last row denoising says that head 0.1 is of no use, and noising that nothing works without it. Both are right. To answer B, the model
 # needs the note "A came before me" *and* the token B that carries it. With every token replaced, B is missing too, and the note alone points at some other
-# token. An AND: it hides from denoising.
+# token. If this is an AND, both together must restore much more than either:
+
+
+# %%
+def from_clean(name, where):
+    def put(activation, hook):
+        activation = activation.clone()
+        activation[where] = clean_cache[name][where]
+        return activation
+
+    return name, put
+
+
+every = slice(None)
+note, token = from_clean("blocks.0.attn.hook_z", (every, every, 1)), from_clean("hook_embed", (every, B))
+scale = metrics.normalised(metrics.log_prob(clean[:, B]), model(clean), model(unlike))
+for what, hooks in {"the note of head 0.1": [note], "the token B": [token], "both": [note, token]}.items():
+    print(f"{what:20} restores {scale(model.run_with_hooks(unlike, fwd_hooks=hooks)):+.2f}")
+
+# %% [markdown]
+# They do: an AND, and it hides from denoising.
 #
 # So a corruption that changes more than one thing is not stricter, it is vaguer. And it drives the model off the text that it knows. [[paper:zhang2024]]
 # compare such choices (other prompts against added noise, logit difference against probability), and find that they change which parts seem
@@ -513,7 +533,7 @@ if smollm2 is not None:
 
 # %% [markdown]
 # It is. Straight to the logits goes only what the gradient saw; the rest goes through the queries of later heads. You met this failure in a network of eight
-# heads before you needed it. (By the queries alone more comes back than by all ways together: other ways work against it.)
+# heads before you needed it. (By the queries alone more comes back than by all ways together: effects need not add up.)
 #
 # *What this does not show*: that 23.3 moves names in general. It is one sentence. Lesson 09 takes many, and follows more paths.
 #
