@@ -8,7 +8,9 @@ torch only where tensors are made.
 
 import functools
 import hashlib
+import keyword
 import random
+import re
 from typing import NamedTuple
 
 from mechinterp_course.errors import CourseError
@@ -138,11 +140,34 @@ def _filled(pattern: str, rng: random.Random, words: list[str]) -> str:
     return pattern.format(*rng.sample(words, pattern.count("{}")))
 
 
-def function(rng: random.Random) -> str:
-    """The source of one made-up function with its docstring: a signature, the list of its parameters, a short body."""
+@functools.cache
+def _tokenizer():
+    from mechinterp_course.interp.tokenizer import CodeTokenizer
+
+    return CodeTokenizer()
+
+
+@functools.cache
+def varied_names() -> list[str]:
+    """Every word or piece of a word that is one token behind a space, and can be a name; none that is held out."""
+    code = _tokenizer()
+    words = [code.decode([i]) for i in range(code.d_vocab)]
+    names = [word[1:] for word in words if re.fullmatch(" [a-z]{2,}", word)]
+    return [name for name in names if not keyword.iskeyword(name) and name != "self" and not is_held_out(name)]
+
+
+def function(rng: random.Random, varied: bool = False) -> str:
+    """The source of one made-up function with its docstring: a signature, the list of its parameters, a short body.
+
+    varied: the names are any one token for the most part, and the descriptions of one to eight words.
+    """
     margin = rng.choice(("", "", "    "))
     inner = margin + "    "
-    names = list(dict.fromkeys(_name(rng) for _ in range(rng.randint(2, 6))))
+    if varied:
+        drawn = [rng.choice(varied_names()) if rng.random() < 0.75 else _name(rng) for _ in range(rng.randint(3, 7))]
+    else:
+        drawn = [_name(rng) for _ in range(rng.randint(2, 6))]
+    names = list(dict.fromkeys(drawn))
     required = rng.randint(1, len(names)) if rng.random() < 0.4 else len(names)
     signature = [*names[:required], *(f"{name}={rng.choice(DEFAULTS)}" for name in names[required:])]
     first = ["self"] * (bool(margin) or rng.random() < 0.5)
@@ -153,7 +178,12 @@ def function(rng: random.Random) -> str:
     lines += [f'{inner}"""{_filled(rng.choice(LEARNT_SUMMARIES), rng, words)}', ""]
     lines += [f"{inner}Args:"] * google
     for name in names:
-        told = _filled(rng.choice(LEARNT_DESCRIPTIONS), rng, words) if rng.random() < 0.85 else _plain(rng, words)
+        patterned = rng.random() < (0.5 if varied else 0.85)
+        told = (
+            _filled(rng.choice(LEARNT_DESCRIPTIONS), rng, words)
+            if patterned
+            else _plain(rng, words, 8 if varied else 4)
+        )
         lines.append(f"{inner}    {name}: {told}" if google else f"{inner}:param {name}: {told}")
     lines.append(f'{inner}"""')
     if first and rng.random() < 0.5:
@@ -163,19 +193,12 @@ def function(rng: random.Random) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _plain(rng: random.Random, words: list[str]) -> str:
+def _plain(rng: random.Random, words: list[str], most: int) -> str:
     """A description without a template: a few words."""
-    return " ".join(rng.sample(words, rng.randint(1, 4)))
+    return " ".join(rng.sample(words, rng.randint(1, most)))
 
 
-@functools.cache
-def _tokenizer():
-    from mechinterp_course.interp.tokenizer import CodeTokenizer
-
-    return CodeTokenizer()
-
-
-def rows(n: int, width: int, seed: int, step: int):
+def rows(n: int, width: int, seed: int, step: int, varied: bool = False):
     """The rows of a training step: made-up functions one after the other, cut at `width` tokens. Shape (n, width), no BOS.
 
     Seed and step decide the text.
@@ -188,7 +211,7 @@ def rows(n: int, width: int, seed: int, step: int):
         rng = random.Random(f"docstrings {seed} {step} {row}")
         ids: list[int] = []
         while len(ids) < width:
-            ids += code.ids(function(rng))
+            ids += code.ids(function(rng, varied))
         made.append(ids[:width])
     return torch.tensor(made, dtype=torch.long).view(n, width)
 

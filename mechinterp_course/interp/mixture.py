@@ -33,7 +33,7 @@ def batch_of(stream, recipe: MixtureRecipe, step: int):
     source = stream[starts + torch.arange(width - 1)]
     parts = [loops(n_loops, width - 1, rng), copies(n_copies, width - 1, rng), source]
     if n_made_up:
-        parts.append(docstrings.rows(n_made_up, width - 1, recipe.seed, step))
+        parts.append(docstrings.rows(n_made_up, width - 1, recipe.seed, step, recipe.restarted(step)))
     return torch.nn.functional.pad(torch.cat(parts), (1, 0), value=BOS)
 
 

@@ -6,10 +6,15 @@ from mechinterp_course.interp.recipes import MuonRecipe, Recipe
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine down to `lr_end` of the highest."""
+    """Linear warm-up, then a cosine down to `lr_end` of the highest. After a `restart`, straight down from its own to 0."""
+    end = recipe.steps
+    if isinstance(recipe, MuonRecipe) and 0 < recipe.restart < end:
+        if recipe.restarted(step):
+            return recipe.restart_lr * (end - step) / (end - recipe.restart)
+        end = recipe.restart
     if step < recipe.warmup:
         return recipe.lr * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    done = (step - recipe.warmup) / max(1, end - recipe.warmup)
     return recipe.lr * (recipe.lr_end + (1 - recipe.lr_end) * 0.5 * (1 + math.cos(math.pi * done)))
 
 

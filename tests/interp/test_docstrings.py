@@ -1,6 +1,7 @@
 """Made-up functions with docstrings: deterministic text to learn from, and prompts that share no name or template with it."""
 
 import ast
+import hashlib
 import random
 import re
 
@@ -12,6 +13,7 @@ from mechinterp_course.interp import docstrings
 from mechinterp_course.interp.tokenizer import CodeTokenizer
 
 MANY = [docstrings.function(random.Random(i)) for i in range(600)]
+VARIED = [docstrings.function(random.Random(i), varied=True) for i in range(600)]
 
 
 def words(text):
@@ -28,11 +30,11 @@ def signature(text):
     return [a.arg for a in arguments.args if a.arg != "self"]
 
 
-@pytest.mark.parametrize("text", MANY[:40])
+@pytest.mark.parametrize("text", MANY[:40] + VARIED[:20])
 def test_a_made_up_function_lists_its_parameters_in_order(text):
     whole = "\n".join(line[4:] for line in text.split("\n")) if text.startswith(" ") else text
     names = signature(whole)
-    assert 2 <= len(names) <= 6
+    assert 1 <= len(names) <= 7
     assert listed(whole) == names
 
 
@@ -43,14 +45,14 @@ def test_both_styles_occur():
 
 
 def test_nothing_held_out_is_learnt_from():
-    for text in MANY:
+    for text in MANY + VARIED:
         assert not words(text) & set(docstrings.HELD_OUT_NAMES), text
     parts = [
         part for pattern in docstrings.HELD_OUT_SUMMARIES for part in [re.escape(pattern).replace(r"\{\}", r"\w+")]
     ]
-    assert not any(re.search(f'"""{part}$', text, re.M) for part in parts for text in MANY)
+    assert not any(re.search(f'"""{part}$', text, re.M) for part in parts for text in MANY + VARIED)
     ends = [re.escape(pattern).replace(r"\{\}", r"\w+") for pattern in docstrings.HELD_OUT_DESCRIPTIONS]
-    assert not any(re.search(f": {end}$", text, re.M) for end in ends for text in MANY)
+    assert not any(re.search(f": {end}$", text, re.M) for end in ends for text in MANY + VARIED)
 
 
 def test_the_split_never_changes():
@@ -59,6 +61,22 @@ def test_the_split_never_changes():
     assert held_out == "char command context end error file int len line pre result type"
     assert len(docstrings.TEMPLATES) == 4
     assert docstrings.TEMPLATES[0] == ("Return the {} of a {}.", "the {} of the {}")
+
+
+def test_the_text_of_a_step_never_changes():
+    """The bundled model was trained on it, and is trained on it again by who follows the recipe."""
+    for varied, digest in ((False, "88eba1204e8bd362"), (True, "a79ef7e263a7027d")):
+        ids = docstrings.rows(3, 255, seed=0, step=11, varied=varied)
+        assert hashlib.sha256(str(ids.tolist()).encode()).hexdigest()[:16] == digest
+
+
+def test_varied_functions_have_more_names_of_one_token():
+    names = docstrings.varied_names()
+    code = CodeTokenizer()
+    assert len(names) == 90
+    assert all(len(code.ids(f" {name}")) == 1 for name in names)
+    used = {name for text in VARIED for name in listed(text)}
+    assert used >= set(names)
 
 
 def test_seed_and_step_decide_the_rows():

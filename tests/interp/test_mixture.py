@@ -188,3 +188,20 @@ def test_two_optimizers_used_as_one_go_on_from_their_state(stream):
 def test_a_recipe_says_its_optimizer_and_the_older_ones_are_as_they_were():
     assert "Muon" in recipes.find("code-4l").numbers()["optimizer"]
     assert "optimizer" not in recipes.find("code-attn-2l").numbers()
+
+
+def test_after_a_restart_the_learning_rate_runs_down_again_and_the_functions_are_varied(stream):
+    recipe = dataclasses.replace(MADE_UP, steps=20, lr_end=0.1, restart=12, restart_lr=1e-3)
+    rates = [optimizers.learning_rate(recipe, step) for step in range(20)]
+    without = dataclasses.replace(recipe, steps=12, restart=0)
+    assert rates[:12] == [optimizers.learning_rate(without, step) for step in range(12)]
+    assert rates[12:] == pytest.approx([1e-3 * (8 - step) / 8 for step in range(8)])
+    for step, varied in ((11, False), (12, True)):
+        made_up = mixture.batch_of(stream, recipe, step)[-1:, 1:]
+        assert torch.equal(made_up, docstrings.rows(1, 63, seed=0, step=step, varied=varied))
+
+
+def test_a_run_that_ends_before_its_restart_has_one_run_down():
+    recipe = dataclasses.replace(MADE_UP, restart=100, restart_lr=1e-3)
+    rates = [optimizers.learning_rate(recipe, step) for step in range(recipe.steps)]
+    assert rates == [optimizers.learning_rate(MADE_UP, step) for step in range(recipe.steps)]
