@@ -22,7 +22,8 @@ HOW = (
     f"number of parameters already documented (1 to {DOCUMENTED[-1]}, of 5 in the signature), seed {SEED}; names, summaries and "
     "descriptions that no generated text for training holds; value, by_documented, by_template: share of prompts where the right "
     "name's logit is higher than that of every other name of the signature (a guess: 0.2); not_yet_named: than that of every name "
-    "that is not documented yet; anything: the right name has the highest logit of all tokens"
+    "that is not documented yet; anything: the right name has the highest logit of all tokens. Such prompts were looked at while "
+    "the recipe was made: without its second part, on varied functions, it reached 0.65"
 )
 HOW_REAL = (
     "functions of the library's files whose docstring lists parameters in the order of the signature, as ':param name:' or under "

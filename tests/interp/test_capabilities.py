@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mechinterp_course.interp import capabilities, docstrings, recipes
+from mechinterp_course.interp import capabilities, docstrings, models, recipes, separability
 from mechinterp_course.interp.tokenizer import CodeTokenizer
 
 NAME = "code-4l"
@@ -138,3 +138,44 @@ def test_the_shares_of_a_mixture_add_up():
         "source": pytest.approx((2 * 4 * 63 + 2 * 255) / total, abs=1e-4),
     }
     assert sum(capabilities.shares(recipes.find(NAME)).values()) == pytest.approx(1, abs=1e-3)
+
+
+# --- the bundled model --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return models.load(NAME)
+
+
+@pytest.mark.parametrize("documented", capabilities.DOCUMENTED)
+def test_the_bundled_model_prefers_the_next_name_of_the_signature(bundled, documented):
+    """On prompts that its card was not measured on: another seed, all templates."""
+    found = []
+    for template in range(len(docstrings.TEMPLATES)):
+        prompts = docstrings.docstring_prompts(24, 5 + template, documented=documented, template=template)
+        found += capabilities.judged(bundled, prompts, documented)
+    right = sum(one[0] for one in found) / len(found)
+    told = models.card(NAME)["behaviours"]["held_out_docstrings"]["by_documented"][str(documented)]
+    assert right >= 0.7
+    assert right == pytest.approx(told, abs=0.12)
+
+
+def test_the_card_of_the_bundled_model_keeps_its_promises():
+    card = models.card(NAME)
+    for measured in (card["behaviours"], card["behaviours_processed"]):
+        assert measured["held_out_docstrings"]["value"] >= 0.7
+        assert max(layer["score"] for layer in measured["repeated_tokens"]["50"]["induction"]) >= 0.6
+        assert measured["real_docstrings"]["test"]["prompts"] > 0
+    assert card["behaviours"]["linearly_separable_labels"]["value"] >= 5
+    assert card["mixture"] == capabilities.shares(recipes.find(NAME))
+
+
+def test_a_label_of_the_bundled_model_is_as_separable_as_its_card_says(bundled):
+    train, test = separability.halves(most=40)
+    x, unseen = (separability.streams(bundled, half.windows)["layer 3"] for half in (train, test))
+    mean, spread = x.mean(0), x.std(0)
+    weight = separability.fit((x - mean) / spread, train.answers["in_comment"])
+    scores = (unseen - mean) / spread @ weight[:-1]
+    told = models.card(NAME)["behaviours"]["linearly_separable_labels"]["labels"]["in_comment"]["auc"]["layer 3"]
+    assert separability.auc(scores, test.answers["in_comment"]) == pytest.approx(told, abs=0.03)
