@@ -31,7 +31,8 @@ def five_in_two(linear: bool) -> dict:
     """Return counts, geometries and dimensionalities for n = 5, m = 2 at each sparsity, all seeds together."""
     sparsity = torch.tensor(SPARSITIES).repeat_interleave(STARTS)
     found = {
-        str(s): {"represented": Counter(), "geometry": Counter(), "D": [], "sum": [], "loss": []} for s in SPARSITIES
+        str(s): {"represented": Counter(), "geometry": Counter(), "D": [], "sum": [], "loss": [], "by count": {}}
+        for s in SPARSITIES
     }
     for seed in SEEDS:
         toy = sp.train(5, 2, sparsity, linear=linear, seed=seed, progress=False)
@@ -45,17 +46,21 @@ def five_in_two(linear: bool) -> dict:
             row["D"].append(shares[k][kept[k]])
             row["sum"].append(shares[k].sum())
             row["loss"].append(losses[k])
+            row["by count"].setdefault(int(kept[k].sum()), []).append(losses[k])
     for s, row in found.items():
         row["represented"] = dict(sorted(row["represented"].items()))
         row["geometry"] = dict(row["geometry"].most_common())
         row["D"], row["sum"] = spread(torch.cat(row["D"])), spread(torch.stack(row["sum"]))
         row["loss"] = spread(torch.stack(row["loss"]))
+        row["mean loss by features kept"] = {
+            n: round(float(torch.stack(some).mean()), 4) for n, some in sorted(row.pop("by count").items())
+        }
         row["best linear loss"] = round(theory.best_linear_loss(2, sp.importances(5), float(s)), 4)
     return found
 
 
-def two_in_one(seed: int, starts: int = 6) -> dict:
-    """Return how often the best of six starts is the strategy that the closed form calls cheapest, on a 9 x 8 grid."""
+def two_in_one(seed: int, starts: int = 4) -> dict:
+    """Return how often the best of four starts is the strategy that the closed form calls cheapest, on a 9 x 8 grid."""
     relative, sparsity = grid()
     r, s = (axis.repeat_interleave(starts) for axis in (relative, sparsity))
     importance = torch.stack([torch.ones_like(r), r], dim=1)
@@ -79,10 +84,29 @@ def two_in_one(seed: int, starts: int = 6) -> dict:
     }
 
 
+def jump(seed: int) -> dict:
+    """Return where the second of two features, 0.7 times as important, takes up a direction in one dimension, and how it compares there."""
+    s = torch.linspace(0, 0.9, 19).repeat_interleave(6)
+    importance = torch.tensor([1.0, 0.7])
+    toy = sp.train(2, 1, s, importance=importance, steps=600, seed=seed, progress=False)
+    x = sp.sample(len(s), 20_000, 2, s, torch.Generator().manual_seed(1))
+    losses = sp.loss(toy(x), x, importance).view(19, 6)
+    length = toy.W.view(19, 6, 2)[torch.arange(19), losses.argmin(1)].abs()[:, 1]
+    first = int((length > sp.REPRESENTED).int().argmax())
+    paper = theory.strategy_losses(torch.tensor(0.7), s[::6][first])
+    return {
+        "length below": round(float(length[first - 1]), 2),
+        "first sparsity above 0.5": round(float(s[6 * first]), 2),
+        "length there": round(float(length[first]), 2),
+        "loss there": round(float(losses[first].min()), 4),
+        "strategies on paper there": [round(float(v), 4) for v in paper],
+    }
+
+
 def grid() -> tuple[torch.Tensor, torch.Tensor]:
     """Return relative importance and sparsity of every cell of the phase diagram, (72,) each."""
     relative = 10 ** torch.linspace(-1, 1, 9)
-    density = 10 ** torch.linspace(0, -2, 8)
+    density = 10 ** torch.linspace(0, -1.2, 8)
     return relative.repeat(8), (1 - density).repeat_interleave(9)
 
 
@@ -94,6 +118,7 @@ def main() -> None:
         "relu, n = 5, m = 2": five_in_two(linear=False),
         "linear, n = 5, m = 2": five_in_two(linear=True),
         "phase diagram, n = 2, m = 1": {str(seed): two_in_one(seed) for seed in SEEDS},
+        "jump, r = 0.7": {str(seed): jump(seed) for seed in SEEDS},
         "versions": {"torch": version("torch"), "python": platform.python_version()},
     }
     result["seconds"] = round(time.perf_counter() - before)

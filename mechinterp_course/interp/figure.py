@@ -23,7 +23,7 @@ class Figure(go.Figure):
     def show(self, *args, **kwargs):
         """Show the figure, and say what it shows."""
         pio.show(self, *args, **{"config": CONFIG, **kwargs})
-        self._say()
+        self.say()
 
     def _ipython_display_(self):
         if pio.renderers.render_on_display and pio.renderers.default:
@@ -31,7 +31,8 @@ class Figure(go.Figure):
         else:
             print(repr(self))
 
-    def _say(self) -> None:
+    def say(self) -> None:
+        """Say what it shows, out of sight, for screen readers; `show` does."""
         shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
         if hasattr(shell, "kernel"):  # a notebook, not a terminal
             said = f"{self.layout.title.text}. {(self.layout.meta or {}).get('alt', '')}"

@@ -87,7 +87,7 @@ def train(
 
     importance: by default 0.9^i. instances: by default as many as `sparsity` has entries, or 12.
     watch: called with (step, toy) at step 0, every `every` steps and at the end, for a picture that is alive (`superposition_views.Live`).
-    progress: show a bar where it takes longer than two seconds and nothing watches.
+    progress: show a bar where it takes longer than five seconds and nothing watches.
     An interrupt (the stop button) ends the training early and returns what has been learned.
     """
     from tqdm import tqdm
@@ -105,7 +105,7 @@ def train(
     toy = Toy(W.detach(), b.detach(), linear)  # shares memory with the parameters: it moves as they do
     optimizer = torch.optim.Adam([W, b], lr=lr)
     try:
-        bar = dict(file=sys.stdout, delay=2, leave=False, disable=not progress or watch is not None)
+        bar = dict(file=sys.stdout, delay=5, mininterval=1, leave=False, disable=not progress or watch is not None)
         for step in tqdm(range(steps), desc="training", **bar):
             optimizer.param_groups[0]["lr"] = lr * (1 - step / steps)
             x = sample(count, batch, features, sparsity, generator)

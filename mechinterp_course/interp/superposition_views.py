@@ -89,6 +89,7 @@ class Live:
         bundle = figure._repr_mimebundle_()  # what a notebook asks any figure for; `display` can replace it in place
         if self.place is None:
             self.place = display(bundle, raw=True, display_id=True)
+            figure.say()  # once, for screen readers: what it shows does not change with the step
         else:
             self.place.update(bundle, raw=True)
 

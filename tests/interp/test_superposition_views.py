@@ -51,11 +51,13 @@ def test_a_live_picture_draws_once_and_then_in_place(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=True)))
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
-    drawn = SimpleNamespace(_repr_mimebundle_=lambda: {"text/plain": "a figure"})
+    drawn = SimpleNamespace(
+        _repr_mimebundle_=lambda: {"text/plain": "a figure"}, say=lambda: shown.append(("said", None))
+    )
     live = views.Live(lambda step, toy: drawn)
     for step in (0, 10, 20):
         live(step, Toy(weights(), torch.zeros(5, 3)))
-    assert [how for how, _ in shown] == ["first", "again", "again"]
+    assert [how for how, _ in shown] == ["first", "said", "again", "again"]
 
 
 def test_a_live_picture_is_silent_outside_a_notebook():
