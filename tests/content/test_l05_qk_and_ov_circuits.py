@@ -46,6 +46,16 @@ def test_a_right_result_by_way_of_the_large_table_is_told_so(exercise, answer):
     assert verdict.mistake == ""
 
 
+@pytest.mark.parametrize("cut", [torch.Tensor.detach, torch.no_grad()(lambda table: table + 0)])
+def test_a_table_that_cannot_be_trained_is_told_so(cut):
+    def bigrams(W_E, W_U, b_U, eps):
+        return cut((F.layer_norm(W_E, W_E.shape[1:], eps=eps) @ W_U + b_U).log_softmax(-1))
+
+    verdict = examine("bigram_table", bigrams)
+    assert not verdict.passed
+    assert "cut off from the weights" in "\n".join(verdict.lines())
+
+
 @pytest.mark.parametrize("half", [0, 1])
 def test_the_direct_path_is_worse_than_a_guess_by_frequency(one, files, half):
     counts = torch.zeros(1024, 1024)

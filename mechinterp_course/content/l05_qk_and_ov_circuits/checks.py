@@ -112,6 +112,24 @@ def fold_rows(w, b, W, bias):
 
 
 @fold.wrong(
+    "one mean for the whole matrix",
+    "You subtracted one number, the mean of all entries. Each column needs its own: the mean over the rows, dim=0 with keepdim=True.",
+)
+def fold_one_mean(w, b, W, bias):
+    scaled = w[:, None] * W
+    return scaled - scaled.mean(), bias + b @ W
+
+
+@fold.wrong(
+    "leaves the old bias out",
+    "Your new bias is b @ W alone. The layer's own bias is still there: add it.",
+)
+def fold_no_old_bias(w, b, W, bias):
+    scaled = w[:, None] * W
+    return scaled - scaled.mean(0), b @ W
+
+
+@fold.wrong(
     "centres before it scales",
     "You centred W first and multiplied by w afterwards. LayerNorm centres x *before* w, so w belongs to the matrix first: scale, then centre.",
 )
@@ -208,6 +226,19 @@ def bigram_sizes(answer, draw):
 def bigram_large(answer, draw):
     W_E, W_U, b_U, eps = bigram_inputs(draw, 9, 5)
     same_as_torch(answer, W_E, 100 * W_U, b_U, eps)
+
+
+@bigram.check("the table can be trained: it is not cut off from W_E, W_U and b_U")
+def bigram_trains(answer, draw):
+    *weights, eps = bigram_inputs(draw)
+    with torch.enable_grad():
+        out = answer(*(part.requires_grad_() for part in weights), eps)
+    expect.shape(out, (7, 7), axes="token, next token")
+    expect.true(
+        out.requires_grad,
+        "Your table is cut off from the weights it was made of, so nothing can be trained through it. Leave out .detach(), "
+        ".data, torch.no_grad() and new tensors made from numbers.",
+    )
 
 
 def same_as_torch(answer, W_E, W_U, b_U, eps):
@@ -309,6 +340,15 @@ def bigram_unbiased(W_E, W_U, b_U, eps):
 )
 def bigram_rms(W_E, W_U, b_U, eps):
     return (W_E / (W_E.pow(2).mean(-1, keepdim=True) + eps).sqrt() @ W_U + b_U).log_softmax(-1)
+
+
+@bigram.wrong(
+    "adds eps behind the root",
+    "You added eps to the standard deviation. It belongs to the variance, under the root: √(variance + eps).",
+)
+def bigram_eps_outside(W_E, W_U, b_U, eps):
+    centred = W_E - W_E.mean(-1, keepdim=True)
+    return (centred / (W_E.std(-1, keepdim=True, unbiased=False) + eps) @ W_U + b_U).log_softmax(-1)
 
 
 @bigram.variation("logits less their logsumexp")
@@ -465,7 +505,7 @@ def qk_inputs(draw, tokens=5, d_model=6, d_head=4):
     return reads, W_Q, draw.normal(d_head), draw.normal(d_model, d_head)
 
 
-@qk.check("scores 2, 0 of one query become 1, -1, over √d_head: by hand")
+@qk.check("by hand: scores 2 and 0 of one query become 1 and -1, divided by √d_head")
 def qk_by_hand(answer, draw):
     reads, eye = torch.tensor([[1.0, 0.0], [0.0, 3.0]]), torch.eye(2)
     # Queries (1, 0) and (0, 3), keys (2, 0) and (0, 2): scores (2, 0) and (0, 18 / 3), before the root of 2.
@@ -476,7 +516,8 @@ def qk_by_hand(answer, draw):
 
 @qk.check("the softmax of each row is the attention of torch's own layer")
 def qk_like_torch(answer, draw):
-    inputs = qk_inputs(draw)
+    reads, *weights = qk_inputs(draw)
+    inputs = (reads / 2, *weights)  # so that no row is one key's alone, and the message shows more than 0 and 1
     out = answer(*inputs)
     expect.shape(out, (5, 5), axes="query key")
     expect.close(out.softmax(-1), torch_pattern(*inputs), "the softmax of each row", atol=1e-4)
@@ -634,6 +675,21 @@ def positional_like_torch(answer, draw):
         expect.close(answer(*inputs), causal_pattern(*inputs), f"the pattern of {pos} positions", atol=1e-4)
 
 
+@positional.check("scores of hundreds give the same attention as torch's")
+def positional_large(answer, draw):
+    W_pos, scale, W_Q, b_Q, W_K = inputs = positional_inputs(draw, pos=6)
+    first = float(positional_scores(*inputs)[0, 0])
+    size = -400 / first  # position 0 can see one key, and its score is -400: far below a mask of -100
+    inputs = (W_pos, scale, size * W_Q, size * b_Q, W_K)
+    expect.close(
+        answer(*inputs), causal_pattern(*(as_double(part) for part in inputs)).float(), "the pattern", atol=2e-3
+    )
+
+
+def as_double(part):
+    return part.double() if isinstance(part, torch.Tensor) else part
+
+
 @positional.check("scaling W_pos and the scale together changes nothing", hidden=True)
 def positional_scale(answer, draw):
     W_pos, scale, W_Q, b_Q, W_K = inputs = positional_inputs(draw, pos=30, d_model=5, d_head=9)
@@ -644,7 +700,7 @@ def positional_scale(answer, draw):
 def causal_pattern(W_pos, scale, W_Q, b_Q, W_K):
     read = W_pos / scale
     query, key = F.linear(read, W_Q.T, b_Q)[None], F.linear(read, W_K.T)[None]
-    return F.scaled_dot_product_attention(query, key, torch.eye(len(W_pos))[None], is_causal=True)[0]
+    return F.scaled_dot_product_attention(query, key, torch.eye(len(W_pos), dtype=key.dtype)[None], is_causal=True)[0]
 
 
 def positional_scores(W_pos, scale, W_Q, b_Q, W_K):
@@ -730,6 +786,32 @@ def positional_exchanged(W_pos, scale, W_Q, b_Q, W_K):
     return causal(positional_scores(W_pos, scale, W_Q, b_Q, W_K).T)
 
 
+@positional.wrong(
+    "masks with a number that is not low enough",
+    "Your masked scores are low, but real scores can be lower still, and then a later key gets attention. Use float('-inf').",
+)
+def positional_low_number(W_pos, scale, W_Q, b_Q, W_K):
+    scores = positional_scores(W_pos, scale, W_Q, b_Q, W_K)
+    return scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(1), -100.0).softmax(-1)
+
+
+@positional.wrong(
+    "masks with 0",
+    "You set the scores of later keys to 0. A score of 0 is not no attention: e to the 0 is 1. Use minus infinity.",
+)
+def positional_mask_zero(W_pos, scale, W_Q, b_Q, W_K):
+    return positional_scores(W_pos, scale, W_Q, b_Q, W_K).tril().softmax(-1)
+
+
+@positional.wrong(
+    "an exp that overflows",
+    "You took exp of the scores yourself. From 89 on it is infinite in float32, and infinity over infinity is NaN: .softmax(-1) avoids that.",
+)
+def positional_plain_exp(W_pos, scale, W_Q, b_Q, W_K):
+    raw = positional_scores(W_pos, scale, W_Q, b_Q, W_K).exp().tril()
+    return raw / raw.sum(-1, keepdim=True)
+
+
 @positional.variation("a sum with a matrix of minus infinities, by einsum")
 def positional_einsum(W_pos, scale, W_Q, b_Q, W_K):
     query = torch.einsum("pm,md->pd", W_pos, W_Q) / scale + b_Q
@@ -760,17 +842,19 @@ def skip_inputs(draw, tokens=40, d_model=6, d_head=4, out=50):
     return reads, head, draw.normal(d_model, out)
 
 
-@skip.check("on a head that was built by hand: token 2 is wanted by 4 and then 0, and raises output 5 and then 1")
+@skip.check(
+    "on a head that was built by hand: token 2 is wanted by 4 and then by 2 itself, and raises output 5 and then 1"
+)
 def skip_planted(answer, draw):
     W_Q, W_O = torch.zeros(5, 5), torch.zeros(5, 5)
-    W_Q[4, 2], W_Q[0, 2] = 3.0, 2.0
+    W_Q[4, 2], W_Q[2, 2] = 3.0, 2.0
     W_O[2, 0], W_O[2, 1] = 3.0, 2.0
     W_U = torch.zeros(5, 6)
     W_U[0, 5], W_U[1, 1] = 1.0, 1.0
     eye = torch.eye(5)
     head = {"W_Q": W_Q, "b_Q": torch.zeros(5), "W_K": eye, "W_V": eye, "W_O": W_O}
     queries, outputs = lists_of(answer(2, 2, eye, head, W_U), 2)
-    expect.equal(queries, torch.tensor([4, 0]), "the queries")
+    expect.equal(queries, torch.tensor([4, 2]), "the queries")
     expect.equal(outputs, torch.tensor([5, 1]), "the outputs")
 
 
@@ -906,6 +990,26 @@ def skip_absolute(source, k, reads, head, W_U):
     return wanted.abs().topk(k).indices, raised.abs().topk(k).indices
 
 
+@skip.wrong(
+    "leaves the source itself out",
+    "You took the source out of the list of queries. A token can look for an earlier copy of itself: it stays in the list.",
+)
+def skip_not_itself(source, k, reads, head, W_U):
+    wanted, raised = skip_right(source, k, reads, head, W_U)
+    others = torch.arange(len(reads)) == source
+    return wanted.masked_fill(others, float("-inf")).topk(k).indices, raised.topk(k).indices
+
+
+@skip.wrong(
+    "outputs of the first query",
+    "Your outputs are what the best *query* would be turned into. The query only looks; what is moved comes from the source.",
+)
+def skip_query_moves(source, k, reads, head, W_U):
+    wanted, _ = skip_right(source, k, reads, head, W_U)
+    _, raised = skip_right(int(wanted.argmax()), k, reads, head, W_U)
+    return wanted.topk(k).indices, raised.topk(k).indices
+
+
 @skip.variation("each query's mean score, without b_Q, which changes no ranking")
 def skip_two_products(source, k, reads, head, W_U):
     keys, queries = reads @ head["W_K"], reads @ head["W_Q"]
@@ -929,10 +1033,15 @@ def skip_loop(source, k, reads, head, W_U):
 low_rank = Exercise("low_rank_singular_values")
 
 
-@low_rank.check("A = (3, 4) and B = (1, 0): the one singular value is 5")
+@low_rank.check("A = (3, 4) and B = (1, 0): the one singular value is 5, and with r = 2 a 0 stands behind it")
 def low_rank_by_hand(answer, draw):
     values = answer(torch.tensor([[3.0], [4.0]]), torch.tensor([[1.0, 0.0]]))
     expect.close(values, torch.tensor([5.0]), "the singular values")
+    values = answer(
+        torch.tensor([[3.0, 0.0], [4.0, 0.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    )
+    expect.shape(values, (2,), "the result for r = 2")
+    expect.close(values, torch.tensor([5.0, 0.0]), "the singular values for r = 2", atol=2e-3)
 
 
 @low_rank.check("a product that was built with the singular values 5, 3 and 0.5 gives them back, largest first")
@@ -1031,6 +1140,12 @@ def low_rank_ascending(A, B):
 def low_rank_relative(A, B):
     values = low_rank_qr(A, B)
     return values / values[0]
+
+
+@low_rank.wrong("leaves zeros out", "A value of 0 is missing: return all r values, also those that are 0.")
+def low_rank_no_zeros(A, B):
+    values = low_rank_qr(A, B)
+    return values[values > 1e-5]
 
 
 def low_rank_qr(A, B):

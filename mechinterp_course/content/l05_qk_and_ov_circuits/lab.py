@@ -182,7 +182,7 @@ plots.lines(
 # 2. Times W_U, plus b_U: a row for each token, a column for each next token.
 # 3. log_softmax along the columns, so that each row is a distribution.
 # """
-# look = "Compare the bars below. Which of the four tables knows what follows a token, and which does not?"
+# look = "Compare the bars below. Which two of the four tables know what follows a token, and which two do not?"
 
 # %% [markdown]
 # Take all layers away. What is left is a lookup: the token's row of `W_E`, the final LayerNorm, `W_U`. So the model can say one
@@ -193,7 +193,7 @@ plots.lines(
 # $\sigma = \sqrt{\text{variance} + \epsilon}$, as in lesson 02, row by row. The LayerNorm's $w$ and $b$ are folded into $W_U$ and $b_U$.
 #
 # Take `torch.log_softmax`, and not `log` of a softmax: a probability of 1e-50 is 0 in float32, and its logarithm −∞. The check tries
-# logits of hundreds, and other values of $\epsilon$.
+# logits of hundreds, and other values of $\epsilon$. The cell after it trains a model *through* your function, so no `.detach()` here.
 
 
 # %% answer="bigram_table"
@@ -582,11 +582,13 @@ tables.table(
 # 1,024 × 1,024 × 1,024 numbers, a thousand million, and for a real vocabulary of 50,000 a hundred thousand times more. But the head ties source to query
 # (QK) and source to output (OV), and query to output not at all. So for one source two short lists say everything:
 #
-# - the `k` **queries** that look for it most: by their score with this key *less their mean score over all keys*, as in exercise 4;
+# - the `k` **queries** that look for it most, the source itself among them: by their score with this key *less their mean score over
+#   all keys*, as in exercise 4;
 # - the `k` **outputs** that it raises most.
 #
 # Build no table on the way: the check counts the numbers in the largest tensor that you make. One column and one row are enough.
-# (The mean score over all keys is the score with the *mean key*, because scores are linear in the key.)
+# (The mean score over all keys is the score with the *mean key*, because scores are linear in the key.
+# And for one source `b_Q` adds the same to every query, so with it or without it, the order is the same.)
 
 
 # %% answer="skip_trigrams"
@@ -624,8 +626,9 @@ tables.table(
 )
 
 # %% [markdown]
-# Does the model do it? Take the first row: head 3, source `.`, query `self`. At every `self` in the held-out files, how much
-# attention goes to full stops, by head? For comparison: the share of full stops among the tokens that it could look at.
+# Does the model do it? Take the first row: head 3, source `.`, query `self`. At every `self` in the held-out texts that has a full
+# stop somewhere before it, how much attention goes to full stops, by head? (` self`, with a space, is another token.)
+# For comparison: the share of full stops among the tokens that it could look at.
 
 # %%
 dot, query = token_of("."), token_of("self")
@@ -812,7 +815,7 @@ plots.bars(
     title="Copying score of every head",
     xlabel="model: layer.head",
     ylabel="copying score",
-    alt="Twelve bars from −1 to 1: the copying score of each head of code-attn-1l and code-attn-2l.",
+    alt="Twelve bars, all far above 0: the copying score of each head of code-attn-1l and code-attn-2l.",
 )
 
 # %% [markdown]

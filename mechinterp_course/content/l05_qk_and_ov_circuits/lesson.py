@@ -62,9 +62,10 @@ print(f"largest difference from the model's logits: {(sum_of_paths - logits).abs
 
 # %%
 scale = cache["blocks.0.ln1.hook_scale"].mean()
-final_scale = cache["ln_final.hook_scale"].median()
+final_scale = cache["ln_final.hook_scale"].median()  # very large in the first places, so no mean
 read = cache["blocks.0.hook_resid_pre"] / scale  # (batch, pos, d_model), scale frozen
 q = torch.einsum("bpm,hmd->bhpd", read, one.W_Q[0]) + one.b_Q[0][:, None]
+# Keys and values need no bias: b_K changes no pattern, and b_V is folded into b_O.
 k, v = (torch.einsum("bpm,hmd->bhpd", read, W[0]) for W in (one.W_K, one.W_V))
 z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
 added = torch.einsum("bhpd,hdm->bpm", z, one.W_O[0]) + one.b_O[0]
@@ -152,6 +153,8 @@ plots.heatmap(
 )
 
 # %% [markdown]
+# (Both scales are left out of this table. They are positive, so they change no sign and no order within a row.)
+#
 # This head *copies*: whatever it attends to, it makes more likely. ([[lesson:02]] left open what a head takes along. Here it is.)
 # **Change this and see.** Take `two.OV[0, 1]`, the previous-token head, and look for its diagonal.
 #
@@ -349,15 +352,15 @@ for title, found in [("with tokens", with_tokens), ("positions alone", without)]
     pattern = found["blocks.0.attn.hook_pattern"]  # (file, head, query, key)
     before[title] = pattern.diagonal(-1, -2, -1)[..., 7:].mean((0, 2))
 plots.heatmap(
-    (100 * torch.stack(list(before.values()))).round() / 100,
+    (100 * torch.stack(list(before.values()))).round(),
     x=[f"head 0.{h}" for h in range(4)],
     y=list(before),
     title="Attention to the token before, layer 0 of code-attn-2l",
     xlabel="head",
     ylabel="what the model sees",
-    alt="Two rows, with tokens and with positions alone, and a column for each head of layer 0: mean attention to the position before.",
+    alt="Two rows, with tokens and with positions alone, and a column for each head of layer 0: mean attention to the position before, in %.",
     text=True,
-    zlabel="attention",
+    zlabel="%",
 )
 
 # %%
@@ -365,7 +368,7 @@ reveal("qkov-positions")
 
 # %% [markdown]
 # Without tokens the stream is shorter, σ is smaller, and the positions count for more than they do on real text. In the lab you freeze σ
-# instead, and get head 0.1's pattern from `W_pos`, `W_Q` and `W_K`, without running anything.
+# instead, and get head 0.1's pattern from `W_pos`, `W_Q` and `W_K`, with σ as the only number that was measured.
 #
 # ### SmolLM2: where reading the weights fails
 #
