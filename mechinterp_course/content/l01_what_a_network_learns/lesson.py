@@ -178,7 +178,7 @@ def right(points, targets, weights, bend=torch.relu):  # the share of points tha
 # %%
 new_points, new_targets = rings(1000, seed=100)
 weights, losses = train(points, targets, new_weights(0))
-straight, straight_losses = train(points, targets, new_weights(0), bend=lambda numbers: numbers, learning_rate=0.1)
+straight, straight_losses = train(points, targets, new_weights(0), bend=lambda numbers: numbers)
 print(f"with ReLU:    right on {right(new_points, new_targets, weights):.1%} of 1,000 new points")
 print(f"without ReLU: right on {right(new_points, new_targets, straight, bend=lambda numbers: numbers):.1%}")
 plots.lines(
