@@ -47,11 +47,11 @@ def build_shared(course: Course) -> dict[str, str]:
 
 
 def write(course: Course, root: Path) -> list[str]:
-    """Write every notebook below `root` and the README's table, remove generated notebooks that no longer belong there.
+    """Write every notebook below `root` and the README's tables, remove generated notebooks that no longer belong there.
 
     Returns the changed paths.
     """
-    made = build(course) | build_readme(root)
+    made = build(course) | build_readme(course, root)
     changed = _stale(made, root)
     for path in changed:
         if path in made:
@@ -66,7 +66,7 @@ def write(course: Course, root: Path) -> list[str]:
 
 def stale(course: Course, root: Path) -> list[str]:
     """Return the paths below `root` that a build would change: different, missing, or not of this course."""
-    return _stale(build(course) | build_readme(root), root)
+    return _stale(build(course) | build_readme(course, root), root)
 
 
 def _stale(made: dict[str, str], root: Path) -> list[str]:

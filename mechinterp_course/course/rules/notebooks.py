@@ -36,12 +36,12 @@ def built(course: Course, lesson: Lesson) -> Iterator[Finding]:
 
 @rule(
     "shared",
-    "The home and glossary notebooks and the README's table of models are up to date, and no notebook stands there that no build makes.",
+    "The home and glossary notebooks and the README's tables are up to date, and no notebook stands there that no build makes.",
     COURSE,
 )
 def shared(course: Course) -> Iterator[Finding]:
     root = notebooks_root()
-    for path, text in (build_shared(course) | build_readme(root)).items():
+    for path, text in (build_shared(course) | build_readme(course, root)).items():
         if (problem := _differs(root / path, text)) is not None:
             yield Finding("shared", "course", None, None, f"{path} {problem}; {_REBUILD}")
     for path in unexpected(paths(course), root):
