@@ -5,6 +5,7 @@ import torch
 
 from mechinterp_course.interp import attention, induction, models, tasks
 from mechinterp_course.tutor.reference import reference
+from mechinterp_course.tutor.runner import examine
 
 LENGTH, SEEDS = 50, (0, 1, 2)
 LAYER_1 = [(1, head) for head in range(4)]
@@ -68,3 +69,44 @@ def test_on_code_the_weakest_head_on_random_tokens_is_the_strongest(model):
     on_code = induction.prefix_matching(model, code)[1]
     assert random.argmin() == 3
     assert on_code.argmax() == 3
+
+
+def rejected(name, answer):
+    """What the learner is told of an answer that is not to pass."""
+    verdict = examine(name, answer)
+    assert not verdict.passed
+    return "\n".join(verdict.lines())
+
+
+def worst_over(prompts_at):
+    """worst_induction_score with prompts of prompts_at(vocabulary, length, generator)."""
+
+    def answer(patterns_of, vocabulary, lengths, generator):
+        scores = [reference("repeat_scores")(patterns_of(prompts_at(vocabulary, n, generator)), n) for n in lengths]
+        return torch.stack([of_length[..., 2].mean(0) for of_length in scores]).amin(0)
+
+    return answer
+
+
+def test_a_detector_that_does_not_draw_eight_prompts_at_each_length_is_told_so():
+    draw = reference("repeated_prompts")
+    assert "are different: draw eight" in rejected(
+        "worst_induction_score", worst_over(lambda v, n, generator: draw(v, n, 1, 0, generator).expand(8, -1))
+    )
+    assert "hand the generator that you are given" in rejected(
+        "worst_induction_score", worst_over(lambda v, n, _: draw(v, n, 8, 0, torch.Generator().manual_seed(n)))
+    )
+    assert examine("worst_induction_score", worst_over(lambda v, n, generator: draw(v, n, 8, 0, generator))).passed
+
+
+def test_a_hook_that_only_reads_is_not_to_stay_on_the_model_either():
+    def answer(model, tokens, length):
+        seen = {}
+        for layer in range(model.cfg.n_layers):
+            model.add_hook(f"blocks.{layer}.attn.hook_pattern", lambda p, hook, at=layer: seen.update({at: p.detach()}))
+        model(tokens)
+        return torch.stack([reference("repeat_scores")(seen[at], length).mean(0) for at in sorted(seen)])
+
+    assert "A hook is still on" in rejected("scores_of_model", answer)
+    # The models of the next answer have no such hook: nothing is shared.
+    assert examine("scores_of_model", reference("scores_of_model")).passed

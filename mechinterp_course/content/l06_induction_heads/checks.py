@@ -4,6 +4,7 @@ The truth comes from outside the lab: heads that were planted by hand, closed fo
 in torch without a hook. `reference` only supplies the parts that a wrong answer gets right.
 """
 
+import copy
 import functools
 import math
 
@@ -251,6 +252,17 @@ def losses_like_torch(answer, draw):
         expect.close(answer(*inputs), torch_losses(*inputs), "the losses", atol=1e-4)
 
 
+@losses_.check("a model that is sure of a wrong token has a large loss, and not an infinite one")
+def losses_sure(answer, draw):
+    tokens = repeats(draw, 3, batch=1)
+    logits = torch.zeros(1, 7, 11)
+    logits[0, 1, (tokens[0, 2] + 1) % 11] = 150.0
+    want = torch.full((2, 3), math.log(11))
+    want[0, 1] = 150.0
+    because = "the right token lies 150 below the one that the model is sure of"
+    expect.close(answer(logits, tokens, 3), want, "the losses", atol=1e-3, because=because)
+
+
 @losses_.check("adding a constant to all logits of a position changes nothing", hidden=True)
 def losses_shift(answer, draw):
     logits, tokens, length = loss_inputs(draw, length=3, batch=4)
@@ -322,6 +334,14 @@ def losses_log_of_mean(logits, tokens, length):
 
 
 @losses_.wrong(
+    "softmax first, logarithm later",
+    "A probability below about 1e-45 is rounded to 0, and its logarithm is −∞. Take F.log_softmax of the logits: it never holds the small number itself.",
+)
+def losses_two_steps(logits, tokens, length):
+    return -logits.softmax(-1)[:, :-1].gather(-1, tokens[:, 1:, None])[..., 0].log().mean(0).reshape(2, length)
+
+
+@losses_.wrong(
     "the copies in the wrong shape",
     "Your numbers are right, but not where they belong: you cut them into rows as (length, 2) and transposed. Row 0 is the whole first copy.",
 )
@@ -387,7 +407,7 @@ def stripe_by_hand(answer, draw):
 
 @stripe.check("all axes in front of query and key are kept")
 def stripe_axes(answer, draw):
-    pattern = random_pattern(draw, 2, 3, 4, 9)
+    pattern = random_pattern(draw, 2, 3, 4, 11)
     out = answer(pattern, 3, 5)
     expect.shape(out, (2, 3, 4), axes="layer batch head")
     expect.close(out, by_entry(pattern, 3, 5))
@@ -691,6 +711,10 @@ def names_threshold(answer, draw):
         ["induction", "other", "previous token"],
         "the names without a threshold given (then it is 0.4)",
     )
+    half = torch.zeros(2, 1, 17, 17)
+    half[:, :, range(9, 17), range(2, 10)] = 0.5  # the induction stripe of copies of 8 tokens
+    half[..., 0] = 1 - half.sum(-1)
+    expect.equal(listed(answer(half, 8, 0.5)), ["induction"], "the name of a head whose score is the threshold, 0.5,")
 
 
 @names_.check("of two roles that both reach the threshold, the stronger one names the head")
@@ -706,6 +730,8 @@ def names_two_roles(answer, draw):
         expect.equal(
             listed(answer(mixed, 8)), [strong], f"the name of a head with 0.55 for {strong} and 0.45 for {weak}"
         )
+    spread = sum(parts.values()) / 3
+    expect.equal(listed(answer(spread, 8)), ["other"], "the name of a head with a third for each role")
 
 
 @names_.check("the mean over the prompts decides, not one of them")
@@ -720,6 +746,14 @@ def names_batch(answer, draw):
         listed(answer(both, 7)),
         ["other", "previous token"],
         "the names of heads that keep to their role on 1 and on 4 of 5 prompts",
+    )
+    strength = torch.tensor([[1.0, 1, 0.3, 0.3, 0.3], [0.5, 0.5, 0.5, 0, 0]]).T[..., None, None]
+    full, resting = heads(["induction"] * 2, tokens), heads(["first token"] * 2, tokens)
+    expect.equal(
+        listed(answer(strength * full + (1 - strength) * resting, 7)),
+        ["induction", "other"],
+        "the names of heads with induction scores of 1, 1, 0.3, 0.3, 0.3 and of 0.5, 0.5, 0.5, 0, 0 on five prompts",
+        because="their means are 0.58 and 0.30",
     )
 
 
@@ -805,6 +839,24 @@ def names_first_reached(pattern, length, threshold=0.4):
     return [roles[0] if roles else "other" for roles in reached]
 
 
+@names_.wrong(
+    "above the threshold only",
+    'A head whose score is exactly the threshold reaches it. Only below the threshold is the name "other": write >= where you have >.',
+)
+def names_above_only(pattern, length, threshold=0.4):
+    scores = true_scores(pattern, length).mean(0)
+    return [ROLES[int(row.argmax())] if row.max() > threshold else "other" for row in scores]
+
+
+@names_.wrong(
+    "a vote of the prompts",
+    "You named the head on each prompt and took the most frequent name. Average the scores over the batch first, and name the head once.",
+)
+def names_vote(pattern, length, threshold=0.4):
+    votes = [name_by(scores, threshold) for scores in true_scores(pattern, length)]
+    return [max(set(of_head), key=of_head.count) for of_head in zip(*votes, strict=True)]
+
+
 @names_.variation("if after if")
 def names_ifs(pattern, length, threshold=0.4):
     names = []
@@ -827,22 +879,24 @@ def names_mean_pattern(pattern, length, threshold=0.4):
 # --- worst_induction_score ------------------------------------------------------------------------------------------
 
 worst = Exercise("worst_induction_score")
-VOCABULARY = range(1, 1_000_000)  # so large that no token comes up twice by chance
+VOCABULARY = range(1, 1_000_000)  # so large that a token hardly ever comes up twice by chance
 
 
 @worst.check("a planted induction head passes at every length; the shortcut to one of them scores 0")
 def worst_shortcut(answer, draw):
     lengths = [10, 13, 24]
     for trained in (13, 10, 24):
-        out = answer(
-            all_heads(["shortcut", "induction", "duplicate token"], trained - 1), VOCABULARY, lengths, generator(draw)
-        )
+
+        def planted_heads(tokens, back=trained - 1):
+            return torch.cat([all_heads(["shortcut", "duplicate token"], back)(tokens), stripe_head(tokens)], 1)
+
+        out = answer(planted_heads, VOCABULARY, lengths, generator(draw))
         expect.shape(out, (3,), axes="head")
         because = f"the shortcut looks {trained - 1} back, which is induction on copies of {trained} tokens only"
         expect.close(
             out,
-            torch.tensor([0.0, 1.0, 0.0]),
-            f"the scores of a shortcut to length {trained}, an induction and a duplicate-token head",
+            torch.tensor([0.0, 0.0, 1.0]),
+            f"the scores of a shortcut to length {trained}, a duplicate-token and an induction head",
             atol=2e-3,
             because=because,
         )
@@ -863,7 +917,7 @@ def worst_is_lowest(answer, draw):
 
 @worst.check("at each length, the mean over the prompts counts")
 def worst_of_means(answer, draw):
-    out = answer(every_other, VOCABULARY, [6, 9, 14], generator(draw))
+    out = answer(every_other(), VOCABULARY, [6, 9, 14], generator(draw))
     expect.close(
         out,
         torch.tensor([0.5]),
@@ -872,27 +926,39 @@ def worst_of_means(answer, draw):
     )
 
 
-@worst.check("eight new prompts at each length, as repeated_prompts makes them")
+@worst.check("eight new prompts at each length, as repeated_prompts makes them with your generator")
 def worst_prompts(answer, draw):
-    seen = []
+    seen, others = [], []
 
-    def watched(tokens):
-        seen.append(tokens.clone())
-        return all_heads(["induction"])(tokens)
+    def watched(tokens, into=seen):
+        into.extend(tokens.clone())
+        return stripe_head(tokens)
 
-    lengths = [5, 8, 11]
-    answer(watched, range(7, 900), lengths, generator(draw))
-    sizes = sorted((len(tokens), tokens.shape[1]) for tokens in seen)
-    expect.equal(
-        sizes,
-        [(8, 1 + 2 * length) for length in lengths],
-        "the (batch, positions) of the prompts that you asked patterns for",
+    lengths, seed = [5, 8, 11], draw.seed()
+    for number, into in enumerate((seen, others)):
+        generator = torch.Generator().manual_seed(seed + number)
+        answer(functools.partial(watched, into=into), range(2000, 2400), lengths, generator)
+    expect.true(
+        any(not torch.equal(a, b) for a, b in zip(seen, others, strict=False)),
+        "Two generators with different seeds gave the same prompts: hand the generator that you are given on to repeated_prompts.",
     )
-    for tokens in seen:
-        low = int(tokens[:, 1:].min())
+    many = {size: sum(len(prompt) == size for prompt in seen) for size in sorted({len(prompt) for prompt in seen})}
+    expect.equal(
+        many,
+        {1 + 2 * length: 8 for length in lengths},
+        f"how many prompts of how many positions you asked patterns for, with lengths {lengths},",
+    )
+    different = len({tuple(prompt.tolist()) for prompt in seen})
+    expect.true(
+        different == len(seen),
+        f"Of the {len(seen)} prompts that you asked patterns for, {different} are different: draw eight at each length.",
+    )
+    for prompt in seen:
+        low, high = int(prompt[1:].min()), int(prompt[1:].max())
         expect.true(
-            bool((tokens[:, 0] == 0).all()) and low >= 7,
-            f"Your prompts should begin with BOS, 0, and hold tokens of the vocabulary range(7, 900) behind it; the smallest token behind BOS is {low}.",
+            int(prompt[0]) == 0 and low >= 2000 and high < 2400,
+            "Your prompts should begin with BOS, 0, and hold tokens of the vocabulary range(2000, 2400) behind it; one begins with "
+            f"{int(prompt[0])} and has tokens from {low} to {high} behind.",
         )
 
 
@@ -900,7 +966,7 @@ def worst_prompts(answer, draw):
 def worst_many(answer, draw):
     def both(tokens):
         return torch.cat(
-            [all_heads(["shortcut", "even"], 11)(tokens), all_heads(["shortcut", "induction"], 18)(tokens)], 1
+            [all_heads(["shortcut", "even"], 11)(tokens), all_heads(["shortcut"], 18)(tokens), stripe_head(tokens)], 1
         )
 
     out = answer(both, VOCABULARY, [19, 12], generator(draw))
@@ -917,15 +983,28 @@ def all_heads(roles, back=9):
     return lambda tokens: heads(roles, tokens, back, sharpness=40)
 
 
+def stripe_head(tokens):
+    """An induction head by place: the right stripe at every length, also where a token happens to come up twice in a copy."""
+    return heads(["shortcut"], tokens, back=tokens.shape[1] // 2 - 1, sharpness=40)
+
+
 def fading(tokens):
     length = tokens.shape[1] // 2
     share = 0.9 if length <= 9 else 0.5 if length <= 17 else 0.7
-    return share * heads(["induction"], tokens, sharpness=40) + (1 - share) * heads(["first token"], tokens)
+    return share * stripe_head(tokens) + (1 - share) * heads(["first token"], tokens)
 
 
-def every_other(tokens):
-    pattern, rests = heads(["induction"], tokens, sharpness=40), heads(["first token"], tokens)
-    return torch.where((torch.arange(len(tokens)) % 2 == 0)[:, None, None, None], pattern, rests)
+def every_other():
+    """The patterns of a head that does induction on every other prompt, however many prompts a call holds."""
+    before = 0
+
+    def patterns_of(tokens):
+        nonlocal before
+        turn = (before + torch.arange(len(tokens))) % 2 == 0
+        before += len(tokens)
+        return torch.where(turn[:, None, None, None], stripe_head(tokens), heads(["first token"], tokens))
+
+    return patterns_of
 
 
 def by_length(patterns_of, vocabulary, lengths, generator, stripe_of=lambda length, lengths: length - 1):
@@ -1005,6 +1084,15 @@ def worst_of_all(patterns_of, vocabulary, lengths, generator):
     return by_length(patterns_of, vocabulary, lengths, generator).amin()
 
 
+@worst.variation("prompt by prompt, and the longest copies first")
+def worst_by_prompt(patterns_of, vocabulary, lengths, generator):
+    lowest = []
+    for length in sorted(lengths, reverse=True):
+        each = [reference("repeated_prompts")(vocabulary, length, 1, 0, generator) for _ in range(8)]
+        lowest.append(torch.stack([true_scores(patterns_of(one), length)[0, :, 2] for one in each]).mean(0))
+    return torch.stack(lowest).amin(0)
+
+
 @worst.variation("a running minimum")
 def worst_running(patterns_of, vocabulary, lengths, generator):
     lowest = None
@@ -1026,17 +1114,57 @@ def worst_double(patterns_of, vocabulary, lengths, generator):
 
 
 @functools.cache
-def bridge(name="code-attn-2l"):
-    """The model that the answers of the following exercises get. It is shared, so `fresh` takes off what they leave on it."""
-    model = models.load(name)
+def pristine(name):
+    """A model that is only copied, never run: the hooks of a copy of a model that has run are still those of its original."""
+    return models.load(name)
+
+
+def copied(name):
+    model = pristine(name)
+    model = copy.deepcopy(model, {id(model.tokenizer): model.tokenizer})  # copying the tokenizer would take longest
     model.set_use_split_qkv_input(True)
     return model
 
 
-def fresh(name="code-attn-2l"):
-    model = bridge(name)
-    model.reset_hooks()
-    return model
+@functools.cache
+def ours(name):
+    """A copy that the checks compute their own numbers with; no answer ever touches it."""
+    return copied(name)
+
+
+def ask(answer, name, *questions):
+    """Yield the answer to each question, one after the other on one copy of a model, which must come back as it was.
+
+    A hook that stays on is told of after the second question, so that what it does to the next answer is on record. The copy is
+    shared by no other check: naming a mistake runs wrong answers on it again, and some of them leave a hook.
+    """
+    model = copied(name)
+    try:
+        for i, question in enumerate(questions):
+            result = answer(model, *question)
+            if i > 0 or len(questions) == 1:
+                expect_unchanged(model, name)
+            yield result
+    finally:
+        model.reset_hooks()
+
+
+def expect_unchanged(model, name):
+    """Expect that no hook was left on a model, and that its settings and weights are as before."""
+    # A point may have several names, and the one that answers know comes last.
+    left = [place for place, point in model.hook_dict.items() if point.fwd_hooks][-1:]
+    expect.true(
+        not left,
+        f"A hook is still on {left[0] if left else ''} after your function has returned, and works on in everything that the model does next. "
+        "model.run_with_hooks and `with model.hooks(...):` take theirs off; what add_hook puts on stays.",
+    )
+    expect.true(
+        model.cfg.use_split_qkv_input,
+        "Your function has switched use_split_qkv_input off, and the last exercise needs it: leave the model's settings as they are.",
+    )
+    with torch.no_grad():
+        after, before = (one(torch.arange(9)[None]) for one in (model, ours(name)))
+    expect.close(after, before, "the model's own logits after your function", atol=1e-3)
 
 
 @functools.cache
@@ -1085,17 +1213,6 @@ def model_repeats(draw, length, batch):
     return torch.cat([torch.zeros(batch, 1, dtype=torch.long), once, once], 1)
 
 
-def expect_unhooked(model, tokens, name="code-attn-2l"):
-    """Expect the model to be as it was before the answer ran."""
-    with torch.no_grad():
-        off = (model(tokens) - plain(name, tokens)[0]).abs().max()
-    model.reset_hooks()
-    expect.true(
-        off < 1e-2,
-        "After your call the model gives other logits than before: a hook stayed on it. Use model.run_with_hooks or `with model.hooks(...):`, which take it off again.",
-    )
-
-
 # --- scores_of_model ------------------------------------------------------------------------------------------------
 
 found = Exercise("scores_of_model")
@@ -1105,7 +1222,7 @@ found = Exercise("scores_of_model")
 def found_models(answer, draw):
     for name, length in (("code-attn-2l", 9), ("code-attn-1l", 6)):
         tokens = model_repeats(draw, length, 3)
-        out = answer(fresh(name), tokens, length)
+        (out,) = ask(answer, name, (tokens, length))
         expect.shape(out, (models.config(name).n_layers, 4, 3), axes="layer head role")
         want = true_scores(plain(name, tokens)[1], length).mean(1)
         expect.close(out, want, f"the scores of {name}", atol=2e-3)
@@ -1113,25 +1230,20 @@ def found_models(answer, draw):
 
 @found.check("it keeps no gradients, and leaves the model as it was")
 def found_clean(answer, draw):
-    model, tokens = fresh(), model_repeats(draw, 5, 2)
-    out = answer(model, tokens, 5)
+    (out,) = ask(answer, "code-attn-2l", (model_repeats(draw, 5, 2), 5))
     expect.tensor(out)
     expect.true(
         not out.requires_grad,
         "Your result carries gradients: run the model inside `with torch.no_grad():`, or a large model fills the memory.",
     )
-    expect_unhooked(model, tokens)
 
 
 @found.check("six heads a layer, and MLPs", hidden=True)
 def found_other_model(answer, draw):
     tokens = model_repeats(draw, 8, 2)
-    model = fresh("code-2l")
-    out = answer(model, tokens, 8)
+    (out,) = ask(answer, "code-2l", (tokens, 8))
     expect.shape(out, (2, 6, 3), axes="layer head role")
-    with torch.no_grad():
-        cache = model.run_with_cache(tokens)[1]
-    want = torch.stack([true_scores(cache[f"blocks.{i}.attn.hook_pattern"], 8).mean(0) for i in range(2)])
+    want = true_scores(cached(ours("code-2l"), tokens), 8).mean(1)
     expect.close(out, want, "the scores of code-2l", atol=1e-3)
 
 
@@ -1139,7 +1251,8 @@ def found_other_model(answer, draw):
 def found_single(answer, draw):
     tokens = model_repeats(draw, 20, 1)
     want = true_scores(plain("code-attn-2l", tokens)[1], 20).mean(1)
-    expect.close(answer(fresh(), tokens, 20), want, "the scores of code-attn-2l", atol=2e-3)
+    (out,) = ask(answer, "code-attn-2l", (tokens, 20))
+    expect.close(out, want, "the scores of code-attn-2l", atol=2e-3)
 
 
 def cached(model, tokens, kind="pattern"):
@@ -1232,54 +1345,45 @@ without = Exercise("repeat_loss_without")
 def without_nothing(answer, draw):
     for length, batch in ((12, 4), (7, 3)):
         tokens = model_repeats(draw, length, batch)
-        model = fresh()
-        expect.close(
-            expect.number(answer(model, tokens, length, [])),
-            loss_by_hand(tokens, length, []),
-            "the loss with no head cut",
-            atol=2e-3,
-        )
-        expect_unhooked(model, tokens)
+        (got,) = ask(answer, "code-attn-2l", (tokens, length, []))
+        expect.close(expect.number(got), loss_by_hand(tokens, length, []), "the loss with no head cut", atol=2e-3)
 
 
-@without.check("one head: its z is its mean over prompts and positions")
+@without.check("one head: its z is its mean over prompts and positions; the next call starts from the whole model")
 def without_one(answer, draw):
-    tokens = model_repeats(draw, 14, 3)
-    for head in ((0, 1), (0, 2), (1, 3)):
-        model = fresh()
-        got = expect.number(answer(model, tokens, 14, [head]), "the loss")
-        expect.close(got, loss_by_hand(tokens, 14, [head]), f"the loss without head {head[0]}.{head[1]}", atol=2e-3)
-        expect_unhooked(model, tokens)
+    tokens, heads = model_repeats(draw, 14, 3), ((0, 1), (0, 2), (1, 3))
+    results = ask(answer, "code-attn-2l", *[(tokens, 14, [head]) for head in heads])
+    for head, got in zip(heads, results, strict=True):
+        want = loss_by_hand(tokens, 14, [head])
+        expect.close(expect.number(got), want, f"the loss without head {head[0]}.{head[1]}", atol=2e-3)
 
 
 @without.check("several heads, of one layer and of both")
 def without_several(answer, draw):
     tokens = model_repeats(draw, 11, 3)
-    for cut in ([(1, 0), (1, 2)], [(0, 0), (0, 3), (0, 2)], [(1, 1), (0, 0)]):
-        got = expect.number(answer(fresh(), tokens, 11, cut), "the loss")
+    cuts = ([(1, 0), (1, 2)], [(0, 0), (0, 3), (0, 2)], [(1, 1), (0, 0)])
+    for cut, got in zip(cuts, ask(answer, "code-attn-2l", *[(tokens, 11, cut) for cut in cuts]), strict=True):
         # With heads of two layers a mean may be that of this pass or of a pass with nothing cut: both are sound.
         wants = [loss_by_hand(tokens, 11, cut), loss_by_hand(tokens, 11, cut, clean_means=True)]
-        want = min(wants, key=lambda value: abs(value - got))
-        expect.close(got, want, f"the loss without the heads {cut}", atol=2e-3)
+        want = min(wants, key=lambda value: abs(value - expect.number(got)))
+        expect.close(expect.number(got), want, f"the loss without the heads {cut}", atol=2e-3)
 
 
 @without.check("the order of the heads does not matter, nor that one is named twice", hidden=True)
 def without_order(answer, draw):
     tokens = model_repeats(draw, 9, 2)
     want = loss_by_hand(tokens, 9, [(1, 1), (1, 2)])
-    for cut in ([(1, 2), (1, 1)], [(1, 1), (1, 2), (1, 1)]):
-        expect.close(
-            expect.number(answer(fresh(), tokens, 9, cut)), want, f"the loss without the heads {cut}", atol=2e-3
-        )
+    cuts = ([(1, 2), (1, 1)], [(1, 1), (1, 2), (1, 1)])
+    for cut, got in zip(cuts, ask(answer, "code-attn-2l", *[(tokens, 9, cut) for cut in cuts]), strict=True):
+        expect.close(expect.number(got), want, f"the loss without the heads {cut}", atol=2e-3)
 
 
 @without.check("a model of one layer", hidden=True)
 def without_one_layer(answer, draw):
     tokens = model_repeats(draw, 10, 3)
     want = loss_by_hand(tokens, 10, [(0, 2)], name="code-attn-1l")
-    expect.close(
-        expect.number(answer(fresh("code-attn-1l"), tokens, 10, [(0, 2)])), want, "the loss without head 0.2", atol=2e-3
-    )
+    (got,) = ask(answer, "code-attn-1l", (tokens, 10, [(0, 2)]))
+    expect.close(expect.number(got), want, "the loss without head 0.2", atol=2e-3)
 
 
 MEANS = {
@@ -1419,6 +1523,18 @@ def without_no_effect(model, tokens, length, heads):
 def without_others(model, tokens, length, heads):
     all_of_them = [(layer, head) for layer in range(model.cfg.n_layers) for head in range(model.cfg.n_heads)]
     return loss_by_hand(tokens, length, [head for head in all_of_them if head not in heads], name_of(model))
+
+
+@without.wrong(
+    "leaves its hook on",
+    "Your first number is right, and your hooks stay on the model: from the second call on, the heads of earlier calls are cut as well. Use "
+    "model.run_with_hooks, which takes its hooks off again, in place of add_hook.",
+)
+def without_left_on(model, tokens, length, heads):
+    for layer, head in heads:
+        model.add_hook(f"blocks.{layer}.attn.hook_z", lambda z, hook, head=head: cut_z(z, [head]))
+    with torch.no_grad():
+        return torch_losses(model(tokens), tokens, length)[1, 1:].mean().item()
 
 
 @without.variation("a mask, in a `with model.hooks` block")
@@ -1671,25 +1787,31 @@ def chance_form(answer, draw):
 
 @chance.check("head size 1: the mean is that of |cos| between random directions")
 def chance_rank_one(answer, draw):
-    for d_model in (4, 25):
-        want = math.gamma(d_model / 2) / (math.sqrt(math.pi) * math.gamma((d_model + 1) / 2))
-        out = answer(d_model, 1, 600, generator(draw))
-        expect.shape(out, (600,), axes="sample")
-        spread = math.sqrt(1 / d_model - want**2)
-        because = "two random directions have that mean |cosine|; there is a closed form for it"
-        expect.between(
-            out.mean(),
-            want - spread / 5,
-            want + spread / 5,
-            f"the mean score for d_model = {d_model}, d_head = 1",
-            because=because,
-        )
-        expect.between(
-            out.std(), 0.75 * spread, 1.25 * spread, f"the standard deviation for d_model = {d_model}, d_head = 1"
-        )
+    chance_cosine(answer, draw, d_model=25, samples=150)
 
 
-@chance.check("the mean square is 1 / d_model, whatever the head size")
+@chance.check("the matrices are drawn apart from each other, and anew for each sample")
+def chance_apart(answer, draw):
+    # With d_model = 2 a head is described by one number, how far it favours a direction. Samples that share a head share
+    # it, and so differ less within a call than between calls. W_Q W_Kᵀ favours none where W_Q = W_K is as wide as here.
+    calls, samples = 24, 25
+    scores = torch.stack([expect_samples(answer(2, 24, samples, generator(draw)), samples) for _ in range(calls)])
+    favour = (2 * scores**2 - 1) ** 2
+    ratio = samples * favour.mean(1).var() / favour.var(1).mean().clamp(min=1e-9)
+    expect.true(
+        ratio < 2.8,
+        "The samples of one call resemble each other more than those of another call: do they share a head? Draw all four matrices anew for each sample.",
+    )
+    expect.between(
+        scores.std(),
+        0.155,
+        0.225,
+        "the standard deviation of the scores for d_model = 2, d_head = 24",
+        because="four independent matrices give that; fewer random numbers, used twice, do not",
+    )
+
+
+@chance.check("the mean square is 1 / d_model, whatever the head size", hidden=True)
 def chance_mean_square(answer, draw):
     for d_model, d_head in ((20, 5), (12, 3)):
         out = answer(d_model, d_head, 400, generator(draw))
@@ -1703,12 +1825,39 @@ def chance_mean_square(answer, draw):
         )
 
 
+@chance.check("head size 1, in a small stream", hidden=True)
+def chance_small_stream(answer, draw):
+    chance_cosine(answer, draw, d_model=4, samples=600)
+
+
 @chance.check("large heads spread less", hidden=True)
 def chance_spread(answer, draw):
     small, large = (answer(16, d_head, 300, generator(draw)) for d_head in (1, 8))
     expect.true(
         small.std() > 3 * large.std(),
         f"For heads of size 1 your scores have a standard deviation of {float(small.std()):.3f}, for size 8 of {float(large.std()):.3f}; small heads should spread far more.",
+    )
+
+
+def expect_samples(out, samples):
+    expect.shape(out, (samples,), axes="sample")
+    return out.detach().float()
+
+
+def chance_cosine(answer, draw, d_model, samples):
+    want = math.gamma(d_model / 2) / (math.sqrt(math.pi) * math.gamma((d_model + 1) / 2))
+    spread = math.sqrt(1 / d_model - want**2)
+    out = expect_samples(answer(d_model, 1, samples, generator(draw)), samples)
+    near = 5 * spread / math.sqrt(samples)
+    expect.between(
+        out.mean(),
+        want - near,
+        want + near,
+        f"the mean score for d_model = {d_model}, d_head = 1",
+        because="two random directions have that mean |cosine|; there is a closed form for it",
+    )
+    expect.between(
+        out.std(), 0.65 * spread, 1.35 * spread, f"the standard deviation for d_model = {d_model}, d_head = 1"
     )
 
 
@@ -1748,6 +1897,35 @@ def chance_shared(d_model, d_head, samples, generator):
     def make(generator):
         W = torch.randn(3, d_model, d_head, generator=generator)
         return W[0], W[1].T, W[2], W[1]
+
+    return chance_of(make)(samples, generator)
+
+
+@chance.wrong(
+    "one matrix for queries and keys",
+    "Your W_Q and W_K are the same matrix, so W_QK is symmetric and treats all its directions nearly alike. A head has two: draw them apart.",
+)
+def chance_same_query_key(d_model, d_head, samples, generator):
+    def make(generator):
+        W_V = torch.randn(d_model, d_head, generator=generator)
+        W_O = torch.randn(d_head, d_model, generator=generator)
+        W_Q = torch.randn(d_model, d_head, generator=generator)
+        return W_V, W_O, W_Q, W_Q
+
+    return chance_of(make)(samples, generator)
+
+
+@chance.wrong(
+    "the early head drawn once",
+    "You drew W_V and W_O once, before the loop, so all your samples share one early head. Draw all four matrices for each sample.",
+)
+def chance_one_early(d_model, d_head, samples, generator):
+    W_V = torch.randn(d_model, d_head, generator=generator)
+    W_O = torch.randn(d_head, d_model, generator=generator)
+
+    def make(generator):
+        W_Q = torch.randn(d_model, d_head, generator=generator)
+        return W_V, W_O, W_Q, torch.randn(d_model, d_head, generator=generator)
 
     return chance_of(make)(samples, generator)
 
@@ -1804,9 +1982,8 @@ edge = Exercise("pattern_without_edge")
 
 @edge.check("the pattern of layer 1, with one of twelve connections cut")
 def edge_each(answer, draw):
-    tokens = model_repeats(draw, 8, 3)
-    for sender, into in ((1, "k"), (2, "q"), (0, "k"), (1, "q")):
-        out = answer(fresh(), tokens, sender, into)
+    tokens, cuts = model_repeats(draw, 8, 3), ((1, "k"), (2, "q"), (0, "k"), (1, "q"))
+    for (sender, into), out in zip(cuts, ask(answer, "code-attn-2l", *[(tokens, *cut) for cut in cuts]), strict=True):
         expect.shape(out, (3, 4, 17, 17), axes="batch head query key")
         want = edge_by_hand(tokens, sender, into)
         expect.close(
@@ -1817,7 +1994,7 @@ def edge_each(answer, draw):
 @edge.check("cut from the values, no pattern changes")
 def edge_values(answer, draw):
     tokens = model_repeats(draw, 7, 2)
-    out = answer(fresh(), tokens, 1, "v")
+    (out,) = ask(answer, "code-attn-2l", (tokens, 1, "v"))
     because = "a pattern is made of queries and keys; values come into play behind it"
     expect.close(
         out, plain("code-attn-2l", tokens)[1][1], "layer 1's pattern with the values cut", atol=2e-3, because=because
@@ -1826,23 +2003,24 @@ def edge_values(answer, draw):
 
 @edge.check("it keeps no gradients, and leaves the model as it was")
 def edge_clean(answer, draw):
-    model, tokens = fresh(), model_repeats(draw, 6, 2)
-    out = answer(model, tokens, 3, "k")
-    expect.true(not out.requires_grad, "Your result carries gradients: run the model inside `with torch.no_grad():`.")
-    expect_unhooked(model, tokens)
+    tokens = model_repeats(draw, 6, 2)
+    for out in ask(answer, "code-attn-2l", (tokens, 3, "k"), (tokens, 3, "q")):
+        expect.tensor(out)
+        expect.true(
+            not out.requires_grad, "Your result carries gradients: run the model inside `with torch.no_grad():`."
+        )
 
 
 @edge.check(
     "longer copies: without 0.1 into the keys no induction is left, with another connection cut it stays", hidden=True
 )
 def edge_effect(answer, draw):
-    tokens = model_repeats(draw, 40, 3)
-    score = {}
-    for sender, into in ((1, "k"), (1, "q"), (2, "k"), (3, "q")):
-        score[sender, into] = true_scores(answer(fresh(), tokens, sender, into), 40)[..., 2].mean()
-    expect.between(score.pop((1, "k")), 0, 0.15, "the induction score of layer 1 with 0.1 cut from the keys")
-    for (sender, into), value in score.items():
-        expect.between(value, 0.5, 1, f"the induction score of layer 1 with 0.{sender} cut from {into!r}")
+    tokens, cuts = model_repeats(draw, 40, 3), ((1, "k"), (1, "q"), (2, "k"), (3, "q"))
+    for (sender, into), out in zip(cuts, ask(answer, "code-attn-2l", *[(tokens, *cut) for cut in cuts]), strict=True):
+        expect.shape(out, (3, 4, 81, 81), axes="batch head query key")
+        band = (0, 0.15) if (sender, into) == (1, "k") else (0.5, 1)
+        what = f"the induction score of layer 1 with 0.{sender} cut from {into!r}"
+        expect.between(true_scores(out, 40)[..., 2].mean(), *band, what)
 
 
 def edge_by_hand(tokens, sender, into, news=None, receivers=slice(None)):
@@ -1930,6 +2108,19 @@ def edge_place_mean(model, tokens, sender, into):
 )
 def edge_always_keys(model, tokens, sender, into):
     return edge_by_hand(tokens, sender, "k")
+
+
+@edge.wrong(
+    "leaves its hook on",
+    "Your first pattern is right, and your hook stays on the model: from the second call on, earlier connections are cut as well. Use "
+    "`with model.hooks(fwd_hooks=[...]):` in place of add_hook.",
+)
+def edge_left_on(model, tokens, sender, into):
+    with torch.no_grad():
+        z = model.run_with_cache(tokens)[1]["blocks.0.attn.hook_z"][:, :, sender]
+        news = (z - z.mean((0, 1))) @ plain_weights()["blocks.0.attn.W_O"][sender]
+        model.add_hook(f"blocks.1.hook_{into}_input", lambda stream, hook: stream - news[:, :, None])
+        return model.run_with_cache(tokens)[1]["blocks.1.attn.hook_pattern"]
 
 
 @edge.variation("the stream is rebuilt with the sender's z replaced by its mean")

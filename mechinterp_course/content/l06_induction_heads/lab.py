@@ -111,7 +111,7 @@ for row in repeated_prompts(ORDINARY, 5, 2, BOS, torch.Generator().manual_seed(0
 # 3. The mean over the batch, not over the positions.
 # 4. The first `length` numbers are row 0, the others row 1.
 # """
-# look = "In the picture the one-layer model gains nothing on the second copy, and the two-layer model a lot. Look at token 0 of the second copy: no model could do better there. Why?"
+# look = "In the picture the one-layer model gains nothing on the second copy, and the two-layer model a lot. Look at place 0 of the second copy: no model could do better there. Why?"
 
 # %% [markdown]
 # Logits at position *p* predict the token at *p* + 1. With BOS in front, every token of both copies is predicted by somebody:
@@ -141,7 +141,7 @@ def repeat_losses(logits: torch.Tensor, tokens: torch.Tensor, length: int) -> to
 
 
 # %% [markdown]
-# Look: one layer against two, on 32 prompts. The dashed height to compare with is ln 1023 = 6.93, the loss of a fair guess.
+# Look: one layer against two, on 32 prompts. The line to compare with lies at ln 1023 = 6.93, the loss of a fair guess.
 
 # %%
 length = 50
@@ -149,11 +149,16 @@ prompts = repeated_prompts(ORDINARY, length, 32, BOS, torch.Generator().manual_s
 with torch.no_grad():
     two, one = (repeat_losses(m(prompts), prompts, length) for m in (model, one_layer))
 plots.lines(
-    {"2 layers, first copy": two[0], "2 layers, second copy": two[1], "1 layer, second copy": one[1]},
+    {
+        "2 layers, first copy": two[0],
+        "2 layers, second copy": two[1],
+        "1 layer, second copy": one[1],
+        "a fair guess": torch.full((length,), 1023.0).log(),
+    },
     title=f"Second copy: {two[1, 1:].mean():.1f} nats with two layers, {one[1, 1:].mean():.1f} with one",
     xlabel="place in the copy",
     ylabel="loss, in nats",
-    alt="Three lines over the 50 places of a copy: only the two-layer model's loss on the second copy lies far below 7 nats.",
+    alt="Four lines over the 50 places of a copy: only the two-layer model's loss on the second copy lies far below a fair guess.",
 )
 
 # %% [raw] card="stripe_score"
@@ -637,7 +642,7 @@ plots.heatmap(
 # 2. k_composition of these four: one number.
 # Return them as a tensor.
 # """
-# look = "The mean is close to 1/√d_model = 0.102, whatever the head size: a random direction has that cosine with another. The model's other heads lie a little above. So chance explains most of their score, but not all of it."
+# look = "The mean is close to 1/√d_model = 0.102, the root mean square of the cosine between two random directions. The model's other heads lie a little above. So chance explains most of their score, but not all of it."
 
 # %% [markdown]
 # Is 0.2 much? Draw heads at random, of the same shapes, all four matrices independently from a normal distribution
@@ -705,7 +710,8 @@ for head in range(4):
 # ```
 #
 # With `set_use_split_qkv_input(True)` (the first cell did that) each head of layer 1 has its own copy of the stream for each of the three:
-# `blocks.1.hook_k_input` is `(batch, pos, head, d_model)`. Change one of them, and only that connection changes.
+# `blocks.1.hook_k_input` is `(batch, pos, head, d_model)`; `head` counts the receivers. Change one of the three, for all receivers alike, and only
+# that connection changes.
 #
 # Cut it as before, by the mean: subtract from the copy what the sender adds there, and add back its mean over prompts and positions. What a
 # head of layer 0 adds is its z (`blocks.0.attn.hook_z`) times its output matrix, `model.blocks[0].attn.W_O[sender]`, `(d_head, d_model)`.

@@ -159,7 +159,7 @@ plots.heatmap(
     title="Three scores of every head, 16 prompts",
     xlabel="score",
     ylabel="head (layer.head)",
-    alt="Eight heads: 0.1 has a previous-token score near 1; 1.0, 1.1 and 1.2 have induction scores near 0.8, and 1.3 near 0.45; duplicate-token scores are near 0.",
+    alt="Eight heads: 0.1 has a previous-token score near 1; 1.0, 1.1 and 1.2 have induction scores near 0.8, and 1.3 about half; duplicate-token scores are near 0.",
     text=True,
     zlabel="attention",
 )
