@@ -86,17 +86,18 @@ def two_in_one(seed: int, starts: int = 4) -> dict:
 
 def jump(seed: int) -> dict:
     """Return where the second of two features, 0.7 times as important, takes up a direction in one dimension, and how it compares there."""
-    s = torch.linspace(0, 0.9, 19).repeat_interleave(6)
+    s = torch.linspace(0, 0.9, 19).repeat_interleave(10)
     importance = torch.tensor([1.0, 0.7])
     toy = sp.train(2, 1, s, importance=importance, steps=600, seed=seed, progress=False)
     x = sp.sample(len(s), 20_000, 2, s, torch.Generator().manual_seed(1))
-    losses = sp.loss(toy(x), x, importance).view(19, 6)
-    length = toy.W.view(19, 6, 2)[torch.arange(19), losses.argmin(1)].abs()[:, 1]
+    losses = sp.loss(toy(x), x, importance).view(19, 10)
+    length = toy.W.view(19, 10, 2)[torch.arange(19), losses.argmin(1)].abs()[:, 1]
     first = int((length > sp.REPRESENTED).int().argmax())
-    paper = theory.strategy_losses(torch.tensor(0.7), s[::6][first])
+    paper = theory.strategy_losses(torch.tensor(0.7), s[::10][first])
     return {
         "length below": round(float(length[first - 1]), 2),
-        "first sparsity above 0.5": round(float(s[6 * first]), 2),
+        "first sparsity above 0.5": round(float(s[10 * first]), 2),
+        "shortest above": round(float(length[first:].min()), 2),
         "length there": round(float(length[first]), 2),
         "loss there": round(float(losses[first].min()), 4),
         "strategies on paper there": [round(float(v), 4) for v in paper],
