@@ -1,7 +1,7 @@
 """Models by name: what there is, what its card says, its weights, its tokenizer, and the model itself in TransformerLens.
 
-The only module of the package that imports transformer_lens, and only inside `load`. The catalogue and the cards are read
-without torch; `weights` and `config` read the files of a folder without transformers.
+The only module of the package that imports transformer_lens, and only inside functions. The catalogue and the cards are
+read without torch; `weights` and `config` read the files of a folder without transformers.
 """
 
 import contextlib
@@ -349,6 +349,17 @@ def bridge(weights: dict):
             "planted", device="cpu", hf_model=as_gpt2.model(weights), tokenizer=as_gpt2.numbered_words(weights)
         )
     return made.eval()
+
+
+def lens_patching():
+    """The module `transformer_lens.patching`, whose sweeps then draw no progress bar.
+
+    The bar goes to stderr, and a line there would cost a learner the cell's points.
+    """
+    from transformer_lens import patching
+
+    patching.tqdm = lambda steps, *_, **__: steps
+    return patching
 
 
 @contextlib.contextmanager

@@ -274,3 +274,14 @@ def test_a_folder_loads_by_its_path(tokens, logits, name):
     with torch.no_grad():
         assert torch.equal(models.load(str(folder))(tokens), logits)
     assert models.card(Path(folder))["name"] == name
+
+
+def test_transformer_lens_sweeps_draw_no_progress_bar(capfd):
+    """A line on stderr would cost a learner the cell's points."""
+    sweeps = models.lens_patching()
+    model, tokens = models.load("code-attn-1l"), torch.tensor([[0, 5, 9]])
+    with torch.no_grad():
+        _, cache = model.run_with_cache(tokens)
+        found = sweeps.get_act_patch_resid_pre(model, tokens.flip(1), cache, lambda logits: logits[0, -1, 7])
+    assert found.shape == (1, 3)
+    assert capfd.readouterr().err == ""

@@ -18,6 +18,7 @@ from mechinterp_course.interp.causal import INPUT, Graph, Node
 from mechinterp_course.tutor.checks import Exercise, expect
 
 NAME = "code-attn-2l"
+ONE_LAYER = "code-attn-1l"
 LAYERS, HEADS = 2, 4
 
 # --- swapped_pair ---------------------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def pair_one_thing(answer, draw):
     expect.equal(out[0][:, 1:-1], copies, "the copy in the clean prompts")
 
 
-@pair.check("places next to each other, and a batch of one", hidden=True)
+@pair.check("places close to each other, and a batch of one", hidden=True)
 def pair_edges(answer, draw):
     copies = distinct(draw, 1, 6)
     out = answer(copies, 4, 2, 3)
@@ -290,6 +291,14 @@ def restored_right_only(logits, clean, corrupted, right, wrong):
 
 
 @restored.wrong(
+    "every answer in every prompt",
+    "You took the logits of all right tokens in every prompt: logits[:, -1, right] has the shape (batch, batch). Each prompt has its own answer: index the batch with torch.arange(batch), or use gather.",
+)
+def restored_every_answer(logits, clean, corrupted, right, wrong):
+    return scaled(lambda x: (x[:, -1, right] - x[:, -1, wrong]).mean(), logits, clean, corrupted)
+
+
+@restored.wrong(
     "divided by the clean run",
     "You divided by the clean run's own logit difference. That scale has its 0 where the model is undecided, not at the corrupted run. Subtract the corrupted end, above and below.",
 )
@@ -338,8 +347,8 @@ def pristine(name):
 
 
 @functools.cache
-def weights():
-    return models.weights(NAME)
+def weights(of=NAME):
+    return models.weights(of)
 
 
 @contextlib.contextmanager
@@ -375,16 +384,16 @@ def prompts(draw, batch, pos):
 
 
 @torch.no_grad()
-def plain(tokens, patch=None):
-    """The logits and all activations, in plain torch."""
-    return attention_only.run(weights(), tokens, patch)
+def plain(tokens, patch=None, of=NAME):
+    """The logits and all activations, in plain torch. of: the name of the model."""
+    return attention_only.run(weights(of), tokens, patch)
 
 
-def mixed(base, source, name, where):
+def mixed(base, source, name, where, of=NAME):
     """The logits of the base prompts where `name` has the source's values at the index `where`; no hook has a part in it."""
-    there, here = plain(source)[1][name], plain(base)[1][name].clone()
+    there, here = plain(source, of=of)[1][name], plain(base, of=of)[1][name].clone()
     here[where] = there[where]
-    return plain(base, {name: here})[0]
+    return plain(base, {name: here}, of)[0]
 
 
 ALL = slice(None)
@@ -684,11 +693,17 @@ def readout(draw):
     return metric
 
 
-def sweep_of(base, source, name, axes, metric):
+def named(model):
+    """The name of the model that a sweep was given: a named wrong answer has to fit every call that it is compared with."""
+    return ONE_LAYER if model.cfg.n_layers == 1 else NAME
+
+
+def sweep_of(model, base, source, name, axes, metric):
     """The metric of every patch, one at a time, in plain torch. axes: (count, index of the i-th place)."""
-    count, where = axes
+    (count, where), of = axes, named(model)
     rows = [
-        [metric(mixed(base, source, name.format(layer), where(i))) for i in range(count)] for layer in range(LAYERS)
+        [metric(mixed(base, source, name.format(layer), where(i), of)) for i in range(count)]
+        for layer in range(model.cfg.n_layers)
     ]
     return torch.tensor(rows)
 
@@ -708,7 +723,7 @@ def stream_truth(answer, draw):
         got = answer(model, clean, corrupted, metric)
         expect_unchanged(model)
     expect.shape(got, (LAYERS, 3), axes="layer pos")
-    want = sweep_of(corrupted, clean, STREAM, positions(clean), metric)
+    want = sweep_of(model, corrupted, clean, STREAM, positions(clean), metric)
     expect.close(got, want, "the metric after each patch", atol=2e-3)
 
 
@@ -726,19 +741,16 @@ def stream_lens(answer, draw):
     expect.close(got, want, "the metric after each patch", atol=2e-3)
 
 
-ONE_LAYER = "code-attn-1l"
-
-
-@stream.check("a model with one layer", hidden=True)
+@stream.check("a model with one layer works as well: model.cfg says how many there are")
 def stream_one_layer(answer, draw):
     from transformer_lens import patching as lens
 
-    clean, corrupted = prompts(draw, 2, 4)
+    clean, corrupted = prompts(draw, 2, 3)
     metric = readout(draw)
     with fresh(ONE_LAYER) as model, contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
         got = answer(model, clean, corrupted, metric)
         want = lens.get_act_patch_resid_pre(model, corrupted, model.run_with_cache(clean)[1], metric)
-    expect.shape(got, (1, 4), axes="layer pos")
+    expect.shape(got, (1, 3), axes="layer pos")
     expect.close(got, want, "the metric after each patch of a model with one layer", atol=2e-3)
 
 
@@ -747,7 +759,7 @@ def stream_one_layer(answer, draw):
     "All your values are the same: that of the clean run. The base of your runs is the clean prompt, so clean activations change nothing. Run `corrupted` with the hooks.",
 )
 def stream_clean(model, clean, corrupted, metric):
-    return metric(plain(clean)[0]).expand(LAYERS, clean.shape[1]).clone()
+    return metric(plain(clean, of=named(model))[0]).expand(model.cfg.n_layers, clean.shape[1]).clone()
 
 
 @stream.wrong(
@@ -755,7 +767,7 @@ def stream_clean(model, clean, corrupted, metric):
     "You ran the clean prompts with corrupted activations. That is noising. The exercise asks for denoising: base corrupted, source clean.",
 )
 def stream_noise(model, clean, corrupted, metric):
-    return sweep_of(clean, corrupted, STREAM, positions(clean), metric)
+    return sweep_of(model, clean, corrupted, STREAM, positions(clean), metric)
 
 
 @stream.wrong(
@@ -763,7 +775,7 @@ def stream_noise(model, clean, corrupted, metric):
     "You patched hook_resid_post, the stream *behind* each layer: your rows are one layer late. Take hook_resid_pre.",
 )
 def stream_post(model, clean, corrupted, metric):
-    return sweep_of(corrupted, clean, "blocks.{}.hook_resid_post", positions(clean), metric)
+    return sweep_of(model, corrupted, clean, "blocks.{}.hook_resid_post", positions(clean), metric)
 
 
 @stream.wrong(
@@ -771,7 +783,7 @@ def stream_post(model, clean, corrupted, metric):
     "Your patches pile up: a position stays patched while the next ones are, so the last value of each row is the clean run. Each run should have one patch alone.",
 )
 def stream_pile(model, clean, corrupted, metric):
-    return sweep_of(corrupted, clean, STREAM, (clean.shape[1], lambda pos: (ALL, slice(0, pos + 1))), metric)
+    return sweep_of(model, corrupted, clean, STREAM, (clean.shape[1], lambda pos: (ALL, slice(0, pos + 1))), metric)
 
 
 @stream.wrong(
@@ -780,7 +792,7 @@ def stream_pile(model, clean, corrupted, metric):
 )
 def stream_late(model, clean, corrupted, metric):
     last = clean.shape[1] - 1
-    return sweep_of(corrupted, clean, STREAM, (clean.shape[1], lambda pos: (ALL, last)), metric)
+    return sweep_of(model, corrupted, clean, STREAM, (clean.shape[1], lambda pos: (ALL, last)), metric)
 
 
 @stream.wrong(
@@ -788,12 +800,12 @@ def stream_late(model, clean, corrupted, metric):
     "You patched hook_attn_out, which is what a layer adds to the stream. The stream itself is hook_resid_pre.",
 )
 def stream_attention(model, clean, corrupted, metric):
-    return sweep_of(corrupted, clean, "blocks.{}.hook_attn_out", positions(clean), metric)
+    return sweep_of(model, corrupted, clean, "blocks.{}.hook_attn_out", positions(clean), metric)
 
 
 @stream.wrong("positions in rows", "Your result is (pos, layer). The axes are (layer, pos).")
 def stream_transposed(model, clean, corrupted, metric):
-    return sweep_of(corrupted, clean, STREAM, positions(clean), metric).T.contiguous()
+    return sweep_of(model, corrupted, clean, STREAM, positions(clean), metric).T.contiguous()
 
 
 @stream.variation("a cache of everything, hooks in a with-block, a list of lists")
@@ -815,9 +827,9 @@ def stream_with(model, clean, corrupted, metric):
 heads = Exercise("head_sweep")
 
 
-def heads_of(clean, corrupted, metric, direction):
+def heads_of(model, clean, corrupted, metric, direction):
     base, source = (corrupted, clean) if direction == "denoising" else (clean, corrupted)
-    return sweep_of(base, source, Z, BY_HEAD, metric)
+    return sweep_of(model, base, source, Z, BY_HEAD, metric)
 
 
 @heads.check("both directions, every head: the metric of a plain run with that one change")
@@ -828,7 +840,7 @@ def heads_truth(answer, draw):
         for direction in ("denoising", "noising"):
             got = answer(model, clean, corrupted, metric, direction)
             expect.shape(got, (LAYERS, HEADS), axes="layer head")
-            want = heads_of(clean, corrupted, metric, direction)
+            want = heads_of(model, clean, corrupted, metric, direction)
             expect.close(got, want, f"the metric after {direction} each head", atol=2e-3)
         expect_unchanged(model)
 
@@ -847,11 +859,11 @@ def heads_lens(answer, draw):
         expect.close(got, want, f"the metric after {direction} each head", atol=2e-3)
 
 
-@heads.check("a model with one layer", hidden=True)
+@heads.check("a model with one layer works as well: model.cfg says how many there are")
 def heads_one_layer(answer, draw):
     from transformer_lens import patching as lens
 
-    clean, corrupted = prompts(draw, 2, 4)
+    clean, corrupted = prompts(draw, 2, 3)
     metric = readout(draw)
     with fresh(ONE_LAYER) as model, contextlib.redirect_stderr(io.StringIO()), torch.no_grad():
         got = answer(model, clean, corrupted, metric, "noising")
@@ -865,7 +877,7 @@ def heads_one_layer(answer, draw):
     "Your two directions give the same values: those of denoising. For noising the base is the clean prompt and the source the corrupted one.",
 )
 def heads_one_way(model, clean, corrupted, metric, direction):
-    return heads_of(clean, corrupted, metric, "denoising")
+    return heads_of(model, clean, corrupted, metric, "denoising")
 
 
 @heads.wrong(
@@ -873,7 +885,7 @@ def heads_one_way(model, clean, corrupted, metric, direction):
     "You exchanged the words. Denoising: the corrupted run gets clean activations. Noising: the clean run gets corrupted ones.",
 )
 def heads_exchanged(model, clean, corrupted, metric, direction):
-    return heads_of(clean, corrupted, metric, "noising" if direction == "denoising" else "denoising")
+    return heads_of(model, clean, corrupted, metric, "noising" if direction == "denoising" else "denoising")
 
 
 @heads.wrong(
@@ -881,7 +893,7 @@ def heads_exchanged(model, clean, corrupted, metric, direction):
     "For noising you returned 1 minus the metric. What is lost is a good thing to look at, but return the metric itself, so that both directions stand on one scale.",
 )
 def heads_lost(model, clean, corrupted, metric, direction):
-    found = heads_of(clean, corrupted, metric, direction)
+    found = heads_of(model, clean, corrupted, metric, direction)
     return found if direction == "denoising" else 1 - found
 
 
@@ -891,7 +903,7 @@ def heads_lost(model, clean, corrupted, metric, direction):
 )
 def heads_same_run(model, clean, corrupted, metric, direction):
     base = clean if direction == "denoising" else corrupted
-    return metric(plain(base)[0]).expand(LAYERS, HEADS).clone()
+    return metric(plain(base, of=named(model))[0]).expand(model.cfg.n_layers, HEADS).clone()
 
 
 @heads.wrong(
@@ -900,7 +912,7 @@ def heads_same_run(model, clean, corrupted, metric, direction):
 )
 def heads_last(model, clean, corrupted, metric, direction):
     base, source = (corrupted, clean) if direction == "denoising" else (clean, corrupted)
-    return sweep_of(base, source, Z, (HEADS, lambda head: (ALL, -1, head)), metric)
+    return sweep_of(model, base, source, Z, (HEADS, lambda head: (ALL, -1, head)), metric)
 
 
 @heads.wrong(
@@ -909,7 +921,7 @@ def heads_last(model, clean, corrupted, metric, direction):
 )
 def heads_pile(model, clean, corrupted, metric, direction):
     base, source = (corrupted, clean) if direction == "denoising" else (clean, corrupted)
-    return sweep_of(base, source, Z, (HEADS, lambda head: (ALL, ALL, slice(0, head + 1))), metric)
+    return sweep_of(model, base, source, Z, (HEADS, lambda head: (ALL, ALL, slice(0, head + 1))), metric)
 
 
 @heads.variation("inside `with model.hooks`, by a mask")
@@ -1496,7 +1508,7 @@ def walk_truth(answer, draw):
         expect_unchanged(model)
 
 
-@walk.check("parts in any order, also before 0 and beyond 1", hidden=True)
+@walk.check("parts in any order, also before 0 and beyond 1")
 def walk_beyond(answer, draw):
     clean, corrupted = prompts(draw, 2, 4)
     metric, parts = readout(draw), [1.5, -0.5, 0.9, 0.1]
@@ -1529,6 +1541,15 @@ def walk_added(model, clean, corrupted, metric, layer, head, parts):
 def walk_line(model, clean, corrupted, metric, layer, head, parts):
     ends = walked(clean, corrupted, metric, layer, [0.0, 1.0], straight, (ALL, ALL, head))
     return ends[0] + torch.tensor(parts) * (ends[1] - ends[0])
+
+
+@walk.wrong(
+    "the parts are cut off",
+    "You kept the parts between 0 and 1. The walk may begin before the corrupted z and go on behind the clean one: take each part as it is.",
+)
+def walk_cut(model, clean, corrupted, metric, layer, head, parts):
+    within = [min(max(part, 0.0), 1.0) for part in parts]
+    return walked(clean, corrupted, metric, layer, within, straight, (ALL, ALL, head))
 
 
 @walk.wrong(

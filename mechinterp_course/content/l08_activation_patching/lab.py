@@ -24,12 +24,11 @@
 
 # %%
 import torch
-from transformer_lens import patching as lens
 
 from mechinterp_course import predict, reveal
 from mechinterp_course.interp import gates, models, plots
 
-lens.tqdm = list  # TransformerLens' own sweeps draw a progress bar; ours here take a second
+lens = models.lens_patching()  # transformer_lens.patching: TransformerLens' own sweeps, to compare yours with
 model = models.load("code-attn-2l")
 tokenizer = models.tokenizer("code-attn-2l")
 BOS = 0
@@ -48,7 +47,8 @@ BOS = 0
 # 1. A column of bos, and a last column: copies[:, asked]. Both prompts get the same ones.
 # 2. Make a second tensor from copies (clone it). Put column `other` into place `asked`, and column `asked` into place `other`.
 # 3. torch.cat along axis 1, twice.
-# 4. right is the column behind `asked` in copies, wrong the column behind `other`.
+# 4. In both prompts the answer stands one place behind the token that is asked for. In the clean copy that token stands at `asked`, in the
+#    corrupted one at `other`. (B and D have not moved.)
 # """
 # look = "Both prompts hold the same tokens, end in the same token, and are equally long. They differ in who came before whom. Had you put in a random token, the prompts would differ in more than that."
 
@@ -71,7 +71,7 @@ def swapped_pair(copies: torch.Tensor, asked: int, other: int, bos: int) -> tupl
     """Return the prompts clean and corrupted, and their answers right and wrong, for an induction task.
 
     copies: (batch, length), different tokens in each row. asked, other: places in the copy whose tokens change places in the corrupted
-    prompt; neither is the last. Both prompts: bos, the copy, and the token copies[:, asked] again: (batch, length + 2).
+    prompt; neither is the last, and they are not neighbours. Both prompts: bos, the copy, and the token copies[:, asked] again: (batch, length + 2).
     right: the token that follows that token in the clean prompt. wrong: in the corrupted one. Each (batch,).
     """
     ### BEGIN SOLUTION
@@ -111,6 +111,7 @@ for name, prompts, logits in (("clean", clean, clean_logits), ("corrupted", corr
 # idea = "The mean logit difference of a run, less that of the corrupted run, divided by the distance between the two ends."
 # outline = """
 # 1. A helper: at the last position, the logit of the right token minus the logit of the wrong one, for each prompt; then the mean over the prompts.
+#    (run[rows, -1, right] with rows = 0, 1, 2, … takes one logit a prompt. run[:, -1, right] takes every answer in every prompt.)
 # 2. That number for the three sets of logits.
 # 3. (this - corrupted) / (clean - corrupted).
 # """
@@ -122,7 +123,7 @@ for name, prompts, logits in (("clean", clean, clean_logits), ("corrupted", corr
 # $$\text{share} = \frac{m - m_\text{corrupted}}{m_\text{clean} - m_\text{corrupted}}
 # \qquad m = \text{mean over the prompts of } (\text{logit}_\text{right} - \text{logit}_\text{wrong})$$
 #
-# For example, ends of −5 and +3, and a patched run with +1: (1 + 5) / (3 + 5) = 0.75. Three quarters of the way back.
+# Each prompt has its own two answers: `right[i]` and `wrong[i]` belong to prompt i alone. For example, ends of −5 and +3, and a patched run with +1: (1 + 5) / (3 + 5) = 0.75. Three quarters of the way back.
 #
 # Take the means first, then divide. (A single prompt may have ends that lie close together, and a quotient of its own could be any number.)
 # Return a tensor with one number, and keep it differentiable: no `.item()`. You need its gradient later.
@@ -316,7 +317,8 @@ plots.bars(
 # Denoise every position of the stream in front of every layer (`blocks.{layer}.hook_resid_pre`), one at a time, and take the metric of each run.
 # The axes are `(layer, pos)`.
 #
-# `metric` is any function from logits `(batch, pos, d_vocab)` to one number. Run the clean prompt once: it is the same for all patches.
+# `metric` is any function from logits `(batch, pos, d_vocab)` to one number. How many layers there are says `model.cfg.n_layers`: your sweep
+# should run on any model of this kind. Run the clean prompt once: it is the same for all patches.
 # Each run gets one patch alone.
 
 
@@ -397,7 +399,7 @@ print(f"largest difference from get_act_patch_resid_pre: {(stream - theirs).abs(
 #   noising       clean        corrupted              1                              0
 # ```
 #
-# The metric stays the same in both directions: 0 is the corrupted run, 1 the clean one. So read noising from 1 downwards.
+# `model.cfg.n_layers` and `model.cfg.n_heads` say how many there are. The metric stays the same in both directions: 0 is the corrupted run, 1 the clean one. So read noising from 1 downwards.
 
 
 # %% answer="head_sweep"
@@ -490,8 +492,9 @@ reveal("lab-denoise-one-head")
 # output, values = gates.OR.run(gates.OR.corrupted, {"a": 1.0})  # the same network with a patched to 1
 # ```
 #
-# Everything that comes behind a patched node is computed anew, as in a transformer. Patch the given nodes *together*, and return the share as
-# a number: 0 for the corrupted run, 1 for the clean one.
+# `graph.clean` and `graph.corrupted` are dicts from input to value: `{"a": 1.0, "b": 1.0}`. The second argument, the patch, is a dict as well: from
+# any node, also one in the middle, to the value that it is given. Everything that comes behind a patched node is computed anew, as in a transformer. Patch the given nodes *together*, and return the share as
+# a number: 0 for the corrupted run, 1 for the clean one. (No names, no patch: then it is the share of the base run.)
 
 
 # %% answer="graph_patch"
@@ -696,7 +699,8 @@ figure
 #   z of the head       corrupted   ¾ corrupted + ¼ clean   clean
 # ```
 #
-# All other heads are left to the run. The parts may also lie before 0 or beyond 1.
+# All other heads are left to the run. The parts may come in any order, and may also lie before 0 or beyond 1: you walk past the end. The
+# metrics come back in the order of the parts.
 
 
 # %% answer="along_the_way"
@@ -769,8 +773,8 @@ plots.lines(
 #   estimate for a node = share of the base run + (value in the source run − value in the base run) × slope at the base run
 # ```
 #
-# The share of the base run is 0 for denoising and 1 for noising. `graph.run` is differentiable: give it inputs such as
-# `torch.tensor(1.0, requires_grad=True)`, and ask `torch.autograd.grad` for the slope with respect to the values that it returns. A node that
+# The share of the base run is 0 for denoising and 1 for noising. `graph.run` is differentiable: give it a dict of
+# inputs such as `{"a": torch.tensor(1.0, requires_grad=True), …}`, and ask `torch.autograd.grad` for the slope with respect to the values that it returns. A node that
 # nobody reads has no slope: with `allow_unused=True` you get None for it, which means 0.
 
 

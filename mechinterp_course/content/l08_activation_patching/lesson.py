@@ -12,7 +12,7 @@ import torch
 
 from mechinterp_course import predict, quiz, reveal
 from mechinterp_course.interp import attribution_patching as attribution
-from mechinterp_course.interp import causal, gates, metrics, models, patching, paths, planted, plots
+from mechinterp_course.interp import causal, gates, metrics, models, patching, paths, planted, plots, tables
 
 model = models.load("code-attn-2l")
 tokenizer = models.tokenizer("code-attn-2l")
@@ -320,7 +320,7 @@ for direction, effect in effects.items():
 # %% [markdown]
 # ### An AND in a real model
 #
-# You have met one already, without noticing. Do what many first experiments do: corrupt with *other random tokens*, all twelve of them. Then no
+# There is one in `code-attn-2l`. To see it, do what many first experiments do: corrupt with *other random tokens*, all twelve of them. Then no
 # answer is right for the corrupted prompt, so take log p(B) as the metric.
 
 # %%
@@ -413,6 +413,8 @@ figure = plots.scatter(
     ylabel="estimated by one gradient",
     alt="Most points lie near the diagonal. The output of head 0.1, and on the same spot its values, lie far below it; the keys of two heads of layer 1 lie above it, those of another below.",
 )
+below = ["bottom center" if head == "1.1" else "top center" for head in HEADS]  # 1.1 and 1.3 lie close together
+figure.update_traces(textposition=below, selector=dict(name="keys"))
 figure.add_shape(type="line", x0=-0.1, y0=-0.1, x1=1.05, y1=1.05, line=dict(dash="dash", color=plots.INK))
 figure
 
@@ -462,66 +464,72 @@ print(f"a and b together, denoised: AND estimated {both['AND']:.0f}, OR estimate
 #
 # ### A real language model
 #
-# SmolLM2-135M and a sentence: who gets the bag? The corrupted prompt repeats the other name, and its answer is the other one. (Instruct-tuned, and
+# SmolLM2-135M and the sentence of lesson 04: who gets the drink? The corrupted prompt repeats the other name, and its answer is the other one. (Instruct-tuned, and
 # rounded to four bits before it came here.)
 
 # %%
 smollm2 = models.load_if_here("smollm2")
 if smollm2 is not None:
-    told = "When John and Mary went to the shops, John gave the bag to"
-    retold = "When John and Mary went to the shops, Mary gave the bag to"
+    told = "When Mary and John went to the store, John gave a drink to"
+    retold = "When Mary and John went to the store, Mary gave a drink to"
     names = metrics.logit_difference(smollm2.to_single_token(" Mary"), smollm2.to_single_token(" John"))
     heads = patching.activation_patching(smollm2, told, retold, names, "z")  # 270 heads
-    print(
-        f"Mary leads John by {heads.scale.clean:+.2f} logits in the clean run, by {heads.scale.corrupted:+.2f} in the corrupted one"
-    )
-    for (layer, head), value in heads.top(5):
-        logits = heads.scale.corrupted + value * (heads.scale.clean - heads.scale.corrupted)
-        print(f"head {layer}.{head} alone, denoised: {value:+.2f} restored, a lead of {logits:+.2f}")
+    shares = {"the clean run": 1.0, "the corrupted run": 0.0}
+    shares |= {f"head {layer}.{head} alone, denoised": value for (layer, head), value in heads.top(5)}
+    known = {"the clean run": "+5.29", "the corrupted run": "-5.05", "head 23.3 alone, denoised": "+0.84"}
+    low, high = heads.scale.corrupted, heads.scale.clean
+    tables.table(
+        [(what, f"{x:+.2f}", f"{low + x * (high - low):+.2f}", known.get(what)) for what, x in shares.items()],
+        ["run", "share restored", "Mary leads John by", "measured for this course before"],
+        title="Who gets the drink? The two ends, and the five heads that move most",
+        alt="The logit difference of the clean run, of the corrupted run, and with one head denoised, beside the figures that were measured for this course on the same pair.",
+    ).show()
 
 # %%
 if smollm2 is not None:
     figure = heads.plot(
         title="Denoising each of the 270 heads of SmolLM2",
-        alt="Thirty layers of nine heads: nearly all are white; head 23.3 stands out, 20.0 and 29.1 follow, and 29.0 is negative.",
+        alt="Thirty layers of nine heads: nearly all are white; head 23.3 stands out; 20.0, 17.4 and 29.1 follow; 24.4 and 29.0 are negative.",
     )
     figure.show()
 
 # %% [markdown]
-# The course's reference for another pair of this kind: +5.29 clean, −5.05 corrupted, and head 23.3 alone brings the lead to +0.84. Over 160 pairs
-# (`benchmarks/smollm2_figures.json`) it is +3.2, −3.5 and +0.9. One head of 270 carries more than half of the way. In GPT-2 small the heads that do this are called
+# Here and in the course's own measurement of this pair, one head of 270 carries more than half of the way, and turns the answer around. Over 160
+# pairs of this kind (`benchmarks/smollm2_figures.json`) the means are +3.2 clean, −3.5 corrupted, and +0.9 with head 23.3 alone. In GPT-2 small the heads that do this are called
 # name movers, and there are three, with back-ups behind them ([[paper:wang2022]]).
 #
-# Three tests of the same head and its neighbours: is it necessary, and would the gradient have found it?
+# Sufficient for much is not yet necessary. And would the gradient have found these heads?
 
 # %%
 if smollm2 is not None:
-    chosen = [(20, 0), (23, 3), (29, 0), (29, 1)]
-    noised = patching.activation_patching(smollm2, told, retold, names, "z", direction="noising", layers=[20, 23, 29])
+    layers, chosen = [17, 20, 23, 29], [(17, 4), (20, 0), (23, 3), (29, 0), (29, 1)]
+    noised = patching.activation_patching(smollm2, told, retold, names, "z", direction="noising", layers=layers)
     guess = attribution.attribution_patching(smollm2, told, retold, names, "z")
     print("head    restored by denoising   estimated   lost by noising")
     for layer, head in chosen:
-        lost = 1 - noised.values[[20, 23, 29].index(layer), head]
+        lost = 1 - noised.values[layers.index(layer), head]
         print(f"{layer}.{head} {heads.values[layer, head]:17.2f} {guess.values[layer, head]:17.2f} {lost:14.2f}")
 
 # %%
 if smollm2 is not None:
     points = torch.stack([heads.values.flatten(), guess.values.flatten()], dim=1)
-    apart = [f"{i // 9}.{i % 9}" if max(abs(t), abs(e)) > 0.15 else "" for i, (t, e) in enumerate(points.tolist())]
+    apart = [f"{i // 9}.{i % 9}" if t > 0.25 or abs(t - e) > 0.1 else "" for i, (t, e) in enumerate(points.tolist())]
     figure = plots.scatter(
         points,
         apart,
         title="Attribution patching against the truth: 270 heads",
         xlabel="patched: share restored",
         ylabel="estimated by one gradient",
-        alt="Nearly all heads lie on the diagonal, 23.3, 29.1 and 29.0 too. Head 20.0 restores about 0.4 and is estimated near 0; 17.4 lies below as well.",
+        alt="Nearly all heads lie on the diagonal, 23.3, 29.1 and two negative ones too. Heads 20.0 and 17.4 restore about 0.3 each, and are estimated at about 0.1.",
     )
-    figure.add_shape(type="line", x0=-0.4, y0=-0.4, x1=0.8, y1=0.8, line=dict(dash="dash", color=plots.INK))
+    figure.add_shape(type="line", x0=-0.3, y0=-0.3, x1=0.7, y1=0.7, line=dict(dash="dash", color=plots.INK))
     figure.show()
 
 # %% [markdown]
-# Most heads lie on the line. Head 20.0, the second most important, is missed: its estimate is near 0. (So is 17.4.) Is it like our head 0.1, an early
-# head that works through the attention of later ones? Let its change travel by one way at a time: straight to the logits, or into the queries of
+# Most heads lie on the line, and 23.3, 29.0 and 29.1 lose when noised about what they restore when denoised. Two heads do neither: 20.0 and 17.4. The
+# estimate keeps a third of the one, and a quarter of the other. And noising 17.4 costs next to nothing: the rest can do without it, as in an OR.
+#
+# Is 20.0 like our head 0.1, an earlier head that works through the attention of later ones? Let its change travel by one way at a time: straight to the logits, or into the queries of
 # the later heads. (This is *path patching*, the subject of lesson 09.)
 
 # %%
@@ -532,8 +540,8 @@ if smollm2 is not None:
         print(f"head 20.0, {way}: restores {found.values.item():.2f}")
 
 # %% [markdown]
-# It is. Straight to the logits goes only what the gradient saw; the rest goes through the queries of later heads. You met this failure in a network of eight
-# heads before you needed it. (By the queries alone more comes back than by all ways together: effects need not add up.)
+# It is. Straight to the logits goes nothing that helps; what helps goes through the queries of later heads. You met this failure in a network of eight
+# heads before you needed it. (By the queries alone much more comes back than by all ways together: effects need not add up.)
 #
 # *What this does not show*: that 23.3 moves names in general. It is one sentence. Lesson 09 takes many, and follows more paths.
 #
