@@ -636,8 +636,8 @@ for level in (0.0, 0.9):
     print(f"sparsity {level}: basis {dear[0]:.3f}, two pairs {dear[1]:.3f}, pentagon {dear[2]:.3f}")
 
 # %%
-models = {linear: superposition.train(5, 2, 0.9, instances=3, linear=linear) for linear in (True, False)}
-W = torch.cat([models[True].W[:2], models[False].W[:2]])
+models = {linear: superposition.train(5, 2, 0.9, instances=2, linear=linear, steps=1000) for linear in (True, False)}
+W = torch.cat([models[True].W, models[False].W])
 superposition_views.overlaps(
     W,
     ["linear", "linear, another start", "with ReLU", "with ReLU, another start"],

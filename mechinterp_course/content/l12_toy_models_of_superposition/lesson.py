@@ -290,7 +290,7 @@ plots.lines(
     title=f"Expected losses on paper: they cross at a sparsity of {crossing:.2f}",
     xlabel="sparsity",
     ylabel="expected loss",
-    alt="Three falling lines. The one of the antipodal pair begins highest, crosses that of feature 1 only at a sparsity of about 0.49, and is the lowest from there on.",
+    alt="Three lines. That of the antipodal pair falls from the highest place, crosses that of feature 1 only at a sparsity of about 0.49, and is the lowest from there on; the other two rise a little before they fall.",
 )
 
 # %% [markdown]
