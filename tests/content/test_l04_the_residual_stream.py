@@ -65,13 +65,26 @@ def test_what_the_lesson_calls_right_holds_on_other_tokens(bridge, seed):
     assert adds[4:].min() > 0.2  # all of layer 1 do
     assert adds[4:].max() < base / 2  # none of them more than half
 
-    def without(layer, head):
+    def without(layer, head, *more):
         def silence(z, hook):
             z = z.clone()
             z[:, :, head] = 0
             return z
 
-        return difference(bridge.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", silence)]))
+        return difference(bridge.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_z", silence), *more]))
 
     assert without(1, 3) > base + 1  # "it rises"
     assert without(0, 1) < 0.1 * base  # "it falls to almost nothing"
+
+    frozen = ("ln_final.hook_scale", lambda new, hook: cache["ln_final.hook_scale"])
+    long = []
+
+    def measure(z, hook):
+        long.append((z[:, second, 3] @ bridge.blocks[1].attn.W_O[3]).norm(dim=-1).mean())
+
+    for head in (0, 2, 3):  # "look harmful", by way of the length of L1H3's vectors and so of the scale
+        rise = without(0, head, ("blocks.1.attn.hook_z", measure)) - base
+        assert rise > 1
+        assert without(0, head, frozen) - base < 0.3 * rise  # "with the scale frozen most of that is gone"
+        usual = heads[7][:, second].norm(dim=-1).mean()
+        assert 0.35 < long[-1] / usual < 0.65  # "about half as long"

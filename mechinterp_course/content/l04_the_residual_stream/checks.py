@@ -231,7 +231,7 @@ def parts_complete(answer, draw):
 
 @parts_.check("they sum to the final stream")
 def parts_sum(answer, draw):
-    for n_layers, n_heads in ((2, 3), (3, 2), (1, 1)):
+    for n_layers, n_heads in ((2, 3), (3, 2), (1, 1), (1, 12)):
         weights, _, cache, _, _ = small_run(draw, n_layers, n_heads=n_heads)
         found = answer(cache, weights, n_layers)
         expect_names(found, part_names(n_layers, n_heads))
@@ -471,6 +471,16 @@ def lens_last_scale(streams, weights, eps):
     return to_logits(centred / scale * weights["ln_final.w"] + weights["ln_final.b"], weights)
 
 
+@lens_.wrong(
+    "eps outside the root",
+    "You added eps to the standard deviation. It belongs under the root: divide by the root of (variance + eps).",
+)
+def lens_eps_outside(streams, weights, eps):
+    centred = streams - streams.mean(-1, keepdim=True)
+    normed = centred / (streams.std(-1, unbiased=False, keepdim=True) + eps)
+    return to_logits(normed * weights["ln_final.w"] + weights["ln_final.b"], weights)
+
+
 @lens_.wrong("returns probabilities", "Each row sums to 1: you took a softmax. The lens returns logits.")
 def lens_softmax(streams, weights, eps):
     return torch_lens(streams, weights, eps).softmax(-1)
@@ -515,9 +525,15 @@ def rank_sorted(answer, draw):
     expect.equal(out, sorted_place(logits, answers), "the ranks")
 
 
+@rank_.check("logits far apart, [300, 0, 150, 20]: answer 1 has rank 3, answer 3 rank 2, answer 2 rank 1")
+def rank_far_apart(answer, draw):
+    logits = torch.tensor([300.0, 0.0, 150.0, 20.0]).expand(1, 1, 3, 4).clone()
+    expect.equal(answer(logits, torch.tensor([[1, 3, 2]])), torch.tensor([[[3, 2, 1]]]), "the ranks")
+
+
 @rank_.check("one point, one text, one position; and points, texts and positions of one size", hidden=True)
 def rank_sizes(answer, draw):
-    for sizes in ((1, 1, 1, 6), (4, 4, 4, 7), (2, 1, 30, 50)):
+    for sizes in ((1, 1, 1, 6), (4, 4, 4, 7), (2, 1, 30, 50), (1, 2, 20, 1024)):
         logits, answers = draw.normal(*sizes), draw.integers(0, sizes[-1], sizes[1], sizes[2])
         expect.equal(answer(logits, answers), sorted_place(logits, answers), "the ranks")
 
@@ -549,6 +565,15 @@ def rank_behind(logits, answers):
 )
 def rank_argsort(logits, answers):
     return logits.argsort(-1, descending=True).gather(-1, answers.expand(logits.shape[:-1])[..., None])[..., 0]
+
+
+@rank_.wrong(
+    "ranks probabilities",
+    "You took a softmax first. A token far behind gets a probability too small for float32, 0, like all others far behind, and "
+    "its place among them is lost. Compare the logits themselves.",
+)
+def rank_softmax(logits, answers):
+    return sorted_count(logits.softmax(-1), answers)
 
 
 @rank_.wrong(
@@ -739,6 +764,16 @@ def direction_weighted_bias(right, wrong, weights):
     return v, bias + weights["unembed.b_U"][right] - weights["unembed.b_U"][wrong]
 
 
+@direction_.wrong(
+    "the bias meets the direction",
+    "Your constant is ln_final.b times the finished direction. The bias is added after the centring and the weight, so neither "
+    "touches it: it meets the plain difference of W_U's columns.",
+)
+def direction_times_bias(right, wrong, weights):
+    _, v, _ = right_direction(right, wrong, weights)
+    return v, v @ weights["ln_final.b"] + weights["unembed.b_U"][right] - weights["unembed.b_U"][wrong]
+
+
 @direction_.wrong("upside down", "Everything has the wrong sign: right minus wrong, not wrong minus right.")
 def direction_upside_down(right, wrong, weights):
     _, v, constant = right_direction(wrong, right, weights)
@@ -850,6 +885,15 @@ def layers_no_scale(cache, weights, right, wrong, n_layers):
     return layers_with(
         lambda part, direction, scale: (part * direction).sum(-1), cache, weights, right, wrong, n_layers
     )
+
+
+@layers_.wrong(
+    "divides the constant as well",
+    "Your constant was divided by the scale, like the parts. The biases are added after the division: the constant stays as it is.",
+)
+def layers_scaled_constant(cache, weights, right, wrong, n_layers):
+    found = reference("attribute_by_layer")(cache, weights, right, wrong, n_layers)
+    return found | {"constant": found["constant"] / cache["ln_final.hook_scale"][..., 0]}
 
 
 @layers_.wrong(
@@ -1073,6 +1117,16 @@ def by_head_batch_first(cache, weights, right, wrong, n_layers):
     return reference("attribute_by_head")(cache, weights, right, wrong, n_layers).permute(2, 3, 0, 1)
 
 
+@by_head.wrong(
+    "reshapes in place of moving axes",
+    "The numbers are right and stand at the wrong places: .reshape and .view cut the same list anew, they move no axis. Use "
+    ".permute, or an einsum that ends in the axes you want.",
+)
+def by_head_reshaped(cache, weights, right, wrong, n_layers):
+    found = reference("attribute_by_head")(cache, weights, right, wrong, n_layers)
+    return found.permute(0, 2, 3, 1).reshape(found.shape)
+
+
 @by_head.variation("W_O takes the direction into the head: z · (W_O direction)")
 def by_head_projected(cache, weights, right, wrong, n_layers):
     direction, _ = reference("logit_direction")(right, wrong, weights)
@@ -1127,7 +1181,14 @@ def share_by_hand(answer, draw):
     weights |= {"unembed.W_U": torch.tensor([[1.0, 0.0], [0.0, 0.0]]), "unembed.b_U": torch.tensor([1.0, 0.0])}
     stream = torch.tensor([[[1.0, -1.0], [-3.0, 3.0]]])
     right, wrong = torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.long)
-    found = expect_shares(answer(stream, torch.ones(1, 2, 1), right, wrong, weights))
+    found = answer(stream, torch.ones(1, 2, 1), right, wrong, weights)
+    expect_names(found, PIECES)
+    lost = [name for name in PIECES if not torch.as_tensor(found[name], dtype=torch.float64).isfinite().all()]
+    expect.true(
+        not lost,
+        f"The shares of {lost} are not finite. The truths here are 2 and -2, which sum to 0: divide by the sum of their sizes, 4.",
+    )
+    expect_shares(found)
     expect.close(found["bias"], 0.5, "the share of 'bias'")
     for name in ("centring", "scale", "weight"):
         expect.close(found[name], 0.0, f"the share of {name!r}", because="here the mean is 0, and scale and w are 1")
@@ -1273,6 +1334,25 @@ def share_new_scale(stream, scale, right, wrong, weights):
     u, b_U = weighted(right, wrong, weights), weights["unembed.b_U"]
     one = ((stream / rms * weights["ln_final.w"] + weights["ln_final.b"]) * u).sum(-1) + b_U[right] - b_U[wrong]
     return found | {"centring": float((one - truth).abs().sum() / truth.abs().sum())}
+
+
+@share_.wrong(
+    "computes the scale itself",
+    "You computed the scale from the stream. Use the one that is given: the model has its own eps in it, and the checks other scales.",
+)
+def share_own_scale(stream, scale, right, wrong, weights):
+    return shares_by_passes(stream, stream.std(-1, unbiased=False, keepdim=True), right, wrong, weights)
+
+
+@share_.wrong(
+    "each text by itself",
+    "You took the share of each text and averaged these. A text of small truths then counts as much as one of large: sum over "
+    "all texts and positions first, divide once.",
+)
+def share_each_text(*inputs):
+    truth, left_out = passes(*inputs)
+    size = truth.abs().sum(1)
+    return {name: float(((one - truth).abs().sum(1) / size).mean()) for name, one in left_out.items()}
 
 
 @share_.variation("from the direction: the error of each shortcut, written out")

@@ -696,8 +696,8 @@ plots.heatmap(
 
 # %% [markdown]
 # Centring costs next to nothing here, and that is a fact about these two models, not about LayerNorm: their streams
-# have a mean near 0. The weight is the one to fear. Without it a result is wrong by a quarter or more, has the right
-# sign and a plausible size, and nothing looks broken.
+# have a mean near 0. The weight is the one to fear. Without it both results are wrong by a quarter or more, nearly all
+# have the right sign and a plausible size, and nothing looks broken.
 #
 # One remedy is the one you used: carry all of it. Another is to *fold* the weight and the bias of `ln_final` into
 # `W_U` and `b_U` beforehand: `models.load("code-2l", processed=True)`. Then `w` is 1 and `b` is 0, and what is left

@@ -86,7 +86,7 @@ lens.plot(
 reveal("stream-lens-start")
 
 # %% [markdown]
-# Row 0 repeats the words. After block 0 there are guesses; after block 1 the model's own. More examples, and each
+# The top row repeats the words. After block 0 there are guesses; after block 1 the model's own. More examples, and each
 # layer apart: what does the lens say after the MLP of block 0?
 
 # %%
@@ -219,10 +219,10 @@ plots.arrows(
 #
 # $$\text{logits} = \left(\frac{x - \text{mean}(x)}{\text{scale}} \cdot w + b\right) W_U + b_U$$
 #
-# Centring, $w$ and $W_U$ are linear, and can be put into the direction once. The biases do not depend on $x$: they
-# are a constant. The scale does depend on $x$, so we *freeze* it: take the number that it had in this run. Then a
-# part adds `part · direction / scale`. This is [[term:direct logit attribution]]. (In the lab you derive the
-# direction yourself.)
+# Centring, $w$ and $W_U$ are linear: what they make of a sum is the sum of what they make of its terms. The biases do
+# not depend on $x$: they are a constant. The scale does depend on $x$, so we *freeze* it: take the number that it had
+# in this run. Then each part goes through the formula by itself, and what comes out is what it adds. This is
+# [[term:direct logit attribution]].
 
 # %% [raw] predict="stream-which-heads"
 # question = "code-attn-2l has four heads in layer 0 and four in layer 1. On the second copy, which of them add to the logit difference directly?"
@@ -248,17 +248,20 @@ W_U = weights["unembed.W_U"]
 
 # %%
 columns = W_U.T[right] - W_U.T[wrong]  # (batch, pos, d_model)
-direction = columns * weights["ln_final.w"]
-direction = direction - direction.mean(-1, keepdim=True)  # centring, moved over to the direction
 scale = cache["ln_final.hook_scale"]  # (batch, pos, 1): frozen
 constant = columns @ weights["ln_final.b"]  # b_U is zero in this model
 
-parts, names = cache.decompose_resid(layer=-1, return_labels=True)
-heads, head_names = cache.stack_head_results(layer=-1, return_labels=True)  # (head, batch, pos, d_model)
-by_part = (parts * direction / scale).sum(-1)  # (part, batch, pos)
-by_head = (heads * direction / scale).sum(-1)
+
+def read(part):
+    """What a part, (..., d_model), adds to the logit difference: centred, divided by the whole stream's scale, weighted."""
+    centred = part - part.mean(-1, keepdim=True)
+    return (centred / scale * weights["ln_final.w"] * columns).sum(-1)
+
 
 # %%
+parts, names = cache.decompose_resid(layer=-1, return_labels=True)
+heads, head_names = cache.stack_head_results(layer=-1, return_labels=True)  # (head, batch, pos, d_model)
+by_part, by_head = read(parts), read(heads)  # (part, batch, pos), (head, batch, pos)
 difference = logit_difference(logits)
 far = (by_part.sum(0) + constant - difference).abs().max()
 print(
@@ -292,10 +295,13 @@ found.plot(title="The helper: what each head adds at position 60")
 #
 # ### Long is not loud, and loud is not alone
 #
-# Compare three things of each head in layer 1: how long its vectors are, how well they aim (the cosine with the
-# direction), and what they add.
+# `read` is linear, so it is a dot product with *one* direction at each position, as in the picture with two dimensions.
+# Which one? Give it a 1 in one dimension at a time, and you see what each dimension counts for. (In the lab you find
+# the direction as a formula.) Now compare three things of each head in layer 1: how long its vectors are, how well they
+# aim (the cosine with the direction), and what they add.
 
 # %%
+direction = torch.stack([read(one) for one in torch.eye(len(W_U))], dim=-1)  # (batch, pos, d_model)
 last_four = heads[4:, :, second]  # (head, batch, pos, d_model)
 aim = torch.cosine_similarity(last_four, direction[:, second], dim=-1)
 rows = zip(
@@ -313,8 +319,9 @@ tables.table(
 )
 
 # %% [markdown]
-# The longest of them aims worst, and most of what it writes has nothing to do with this question. Yet it is part of
-# the stream, and the last LayerNorm divides by the size of the *whole* stream. Keep that in mind.
+# The longest of them aims worst: nearly all of what it writes has nothing to do with this question. (For the other
+# three it is most of it: a cosine of 0.25 is far from 1.) Yet it is part of the stream, and the last LayerNorm divides by
+# the size of the *whole* stream. Keep that in mind.
 
 # %% [raw] predict="stream-remove-long"
 # question = "The longest head, L1H3, adds about 0.6 to a logit difference of about 3.6. You remove it: its output is set to 0. What happens to the logit difference?"
@@ -384,6 +391,21 @@ print(
     f"the last LayerNorm divides by {scale[:, second].mean():.1f} on average; without the vectors of L1H3, by {alone:.1f}"
 )
 
+
+def silence_third(z, hook):
+    z = z.clone()
+    z[:, :, 2] = 0
+    return z
+
+
+with copy_model.hooks(fwd_hooks=[("blocks.0.attn.hook_z", silence_third)]):  # and without L0H2?
+    _, changed = copy_model.run_with_cache(tokens)
+vectors = changed.stack_head_results(layer=-1)[7][:, second]
+print(
+    f"without L0H2, by {changed['ln_final.hook_scale'][:, second].mean():.1f}; what L1H3 writes then has length "
+    f"{vectors.norm(dim=-1).mean():.0f} in place of {heads[7][:, second].norm(dim=-1).mean():.0f}"
+)
+
 # %% [markdown]
 # Read the three rows from top to bottom.
 #
@@ -393,6 +415,9 @@ print(
 #   else down.
 # - **Layer 0, first row: zeros, second row: not.** What a head does *through* later heads is in their bars, not in
 #   its own. L0H1 is the clearest case: nothing directly, and everything indirectly.
+# - **Layer 0, third row: L0H0, L0H2 and L0H3 look harmful.** The model says the right token louder without them. But with
+#   the scale frozen most of that is gone: without one of them L1H3 writes vectors about half as long, and the scale falls.
+#   A number that looks like a head's work may be a neighbour's size.
 #
 # So direct attribution answers one question: *which parts wrote this logit?* It does not answer *which parts does the
 # model need?* For that you remove or exchange parts, as in lesson 08.
@@ -578,7 +603,7 @@ if smollm2 is not None:
 # ## What this does not show
 #
 # - Direct attribution sees the last step only. L0H1 had 0.0 and the model could not do without it.
-# - A frozen scale is a decision. With the scale free, removing a head changed the difference by something else, once
+# - A frozen scale is a decision. With the scale free, removing a head changed the difference by something else, for L1H3
 #   even with the other sign.
 # - A logit difference answers for two tokens. Another wrong token is another question, with other bars.
 # - Attribution says that a head wrote the answer, not that it found it, and not that the model needs this head.
