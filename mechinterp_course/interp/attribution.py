@@ -59,8 +59,9 @@ class Attribution:
 
     @property
     def what(self) -> str:
-        """What was attributed: "logit of ' a' minus logit of ' b'", or "logit of the right token" where answers differ."""
-        return f"logit of {_said(self.right)}" + (f" minus logit of {_said(self.wrong)}" if self.wrong else "")
+        """What was attributed: "logit of ' a' minus logit of ' b'", or "logit of each sequence's right token" where they differ."""
+        said = f"logit of {_said(self.right, 'right')}"
+        return said + (f" minus logit of {_said(self.wrong, 'wrong')}" if self.wrong else "")
 
     @property
     def heads(self) -> Float[Tensor, "layer head"]:
@@ -115,8 +116,8 @@ def _is_head(name: str) -> bool:
     return name.startswith("head ")
 
 
-def _said(texts: list[str]) -> str:
-    return repr(texts[0]) if len(set(texts)) == 1 else "each sequence's own token"
+def _said(texts: list[str], kind: str) -> str:
+    return repr(texts[0]) if len(set(texts)) == 1 else f"each sequence's {kind} token"
 
 
 def direct_logit_attribution(model, tokens: Tokens, right, wrong=None, pos: int = -1, by: str = "head") -> Attribution:

@@ -108,6 +108,11 @@ class TestResults:
         assert (by_text.right, by_text.wrong) == (["value"], ["name"])
         assert by_text.what == "logit of 'value' minus logit of 'name'"
 
+    def test_answers_that_differ_by_sequence_are_told_apart_in_words(self, model):
+        tokens = models.tokenizer("code-2l").encode(TEXT).expand(2, -1)
+        found = direct_logit_attribution(model, tokens, ["value", "name"], ["name", "value"])
+        assert found.what == "logit of each sequence's right token minus logit of each sequence's wrong token"
+
     def test_the_heads_as_a_matrix_and_the_table_hold_the_same_numbers(self, model):
         found = direct_logit_attribution(model, TEXT, "value", "name")
         assert found.heads.shape == (2, 6)
