@@ -49,11 +49,38 @@ def effect_with_a_hooked_baseline(model, tokens, name, edit):
     return len(calls), float((after - before).abs().max())
 
 
+def zero_and_all_hooks_off(model, tokens, layer, head):
+    logits = reference("zero_ablate_head")(model, tokens, layer, head)
+    model.reset_hooks()
+    return logits
+
+
+def mean_and_all_hooks_off(model, tokens, layer, head, reference_tokens):
+    logits = reference("mean_ablate_head")(model, tokens, layer, head, reference_tokens)
+    model.reset_hooks()
+    return logits
+
+
+def change_to_a_model_without_hooks(model, tokens, fwd_hooks):
+    model.reset_hooks()
+    return reference("loss_change")(model, tokens, fwd_hooks)
+
+
+def effect_on_a_model_without_hooks(model, tokens, name, edit):
+    model.reset_hooks()
+    return reference("hook_effect")(model, tokens, name, edit)
+
+
+GONE = "somebody else had put on the model is gone"
 SPOILERS = {
     ("record_activations", recorder_that_stays): "A hook is still on",
-    ("record_activations", recorder_that_resets_first): "somebody else had put on the model is gone",
+    ("record_activations", recorder_that_resets_first): GONE,
     ("record_activations", recorder_with_gradients): "still carries its gradient",
     ("zero_ablate_head", ablation_by_surgery): "The model's own logits after your function",
+    ("zero_ablate_head", zero_and_all_hooks_off): GONE,
+    ("mean_ablate_head", mean_and_all_hooks_off): GONE,
+    ("loss_change", change_to_a_model_without_hooks): GONE,
+    ("hook_effect", effect_on_a_model_without_hooks): GONE,
     ("hook_effect", effect_with_a_hooked_baseline): "The number of calls",
 }
 
@@ -65,9 +92,60 @@ def test_an_answer_that_spoils_the_model_is_rejected_and_told_why(exercise, answ
     assert SPOILERS[exercise, answer] in verdict.told
 
 
-def test_a_spoilt_model_spoils_no_later_check():
-    examine("zero_ablate_head", ablation_by_surgery, advise=False)
-    assert examine("zero_ablate_head", reference("zero_ablate_head"), advise=False).passed
+def lasting_hook(model):
+    model.add_hook("blocks.0.attn.hook_z", lambda z, hook: 0 * z, is_permanent=True)
+
+
+def torch_hook(model):
+    model.blocks[0].register_forward_hook(lambda module, given, out: None)
+
+
+def changed_weight(model):
+    with torch.no_grad():
+        next(model.parameters()).mul_(2)
+
+
+def frozen(model):
+    model.requires_grad_(False)
+
+
+def in_training(model):
+    model.train()
+
+
+def switched(model):
+    model.set_use_attn_result(True)
+
+
+@pytest.mark.parametrize("spoil", [lasting_hook, torch_hook, changed_weight, frozen, in_training, switched])
+def test_a_spoilt_model_spoils_no_later_check(spoil):
+    given = []
+
+    def answer(model, *rest):
+        given.append(model)
+        logits = reference("zero_ablate_head")(model, *rest)
+        spoil(model)
+        return logits
+
+    examine("zero_ablate_head", answer, advise=False)
+    later = []
+    assert examine("zero_ablate_head", remembering(later), advise=False).passed
+    assert not {id(model) for model in given} & {id(model) for model in later}
+
+
+def remembering(given):
+    def answer(model, *rest):
+        given.append(model)
+        return reference("zero_ablate_head")(model, *rest)
+
+    return answer
+
+
+def test_a_model_that_only_had_hooks_on_it_is_used_again():
+    first, second = [], []
+    for given in (first, second):
+        assert examine("zero_ablate_head", remembering(given), advise=False).passed
+    assert [id(model) for model in first] == [id(model) for model in second]
 
 
 def loss_with_head_0_2_at(model, tokens, value):

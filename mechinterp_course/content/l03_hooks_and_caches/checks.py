@@ -1,4 +1,7 @@
-"""Checks of lesson 03. Wherever a model is given, it is a copy of its own: a hook that is left behind harms no other check."""
+"""Checks of lesson 03. Wherever a model is given, it is a copy of its own: a hook that is left behind harms no other check.
+
+A copy costs more than all that a check does with it, so it is kept, and used again once it is seen to be as it was loaded.
+"""
 
 import contextlib
 import copy
@@ -36,14 +39,47 @@ def copied(name):
     return copy.deepcopy(model, {id(model.tokenizer): model.tokenizer})  # most of the work, and nobody edits it
 
 
+KEPT = {}  # (model's name, seat): a copy, and what stood on it when it was made
+HOOK_LISTS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def standing_on(model):
+    """What an answer may have changed on a model, apart from its numbers: parts, hooks, modes, settings."""
+    parts = [
+        (id(part), part.training, part.__dict__.get("forward"), *(len(getattr(part, kind)) for kind in HOOK_LISTS))
+        for part in model.modules()
+    ]
+    numbers = [(id(p), p.requires_grad, p.grad is None) for p in (*model.parameters(), *model.buffers())]
+    settings = {key: value for key, value in vars(model.cfg).items() if isinstance(value, (bool, int, float, str))}
+    return parts, numbers, settings
+
+
+def same_numbers(model, other):
+    pairs = zip((*model.parameters(), *model.buffers()), (*other.parameters(), *other.buffers()), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def as_loaded(name, seat):
+    """The copy of this seat, if hooks are all that was ever done to it; otherwise a new one."""
+    if (name, seat) in KEPT:
+        model, stood = KEPT[name, seat]
+        model.reset_hooks()
+        if standing_on(model) == stood and same_numbers(model, pristine(name)):
+            return model
+    model = copied(name)
+    run(model, torch.arange(3)[None])  # its first run puts on hooks of the model's own
+    KEPT[name, seat] = model, standing_on(model)
+    return model
+
+
 @contextlib.contextmanager
-def fresh(name, theirs=()):
+def fresh(name, seat, theirs=()):
     """Give a copy of the model, with somebody else's hooks on it if there are any; afterwards it has those and no other.
 
-    It must not be shared between checks: naming a mistake runs wrong answers on these models again, and they start from
-    what stands here at the end.
+    No two uses of a model within one exercise may have the same seat: naming a mistake runs wrong answers on these models
+    again, and they start from what stands here at the end.
     """
-    model = copied(name)
+    model = as_loaded(name, seat)
     for place, function in theirs:
         model.add_hook(place, function)
     try:
@@ -77,10 +113,9 @@ def expect_unchanged(model, name, theirs=()):
         "A hook that somebody else had put on the model is gone after your function. reset_hooks() takes off everybody's: "
         "leave it out, and use run_with_hooks.",
     )
-    if not theirs:
-        with torch.no_grad():
-            after, whole = (one(torch.arange(5)[None]) for one in (model, loaded(name)))
-        expect.close(after, whole, "the model's own logits after your function")
+    five = torch.arange(5)[None]
+    with torch.no_grad():
+        expect.close(model(five), run(loaded(name), five, *theirs), "the model's own logits after your function")
 
 
 def vocabulary(name):
@@ -92,14 +127,15 @@ def draw_tokens(draw, name, batch, pos):
 
 
 @torch.no_grad()
-def cached(name, tokens, *hooks):
+def cached(name, tokens, *hooks, theirs=()):
     """What TransformerLens' own run_with_cache holds for these hooks."""
-    _, cache = loaded(name).run_with_cache(tokens, names_filter=list(hooks), return_cache_object=False)
+    with loaded(name).hooks(fwd_hooks=list(theirs)):
+        _, cache = loaded(name).run_with_cache(tokens, names_filter=list(hooks), return_cache_object=False)
     return [cache[hook] for hook in hooks]
 
 
 @torch.no_grad()
-def without_head(name, tokens, layer, head):
+def without_head(name, tokens, layer, head, theirs=()):
     """The logits of a model that has no such head: its rows of W_O are zero. No hook has a part in it."""
     model = loaded(name)
     rows = slice(head * model.cfg.d_head, (head + 1) * model.cfg.d_head)
@@ -107,19 +143,17 @@ def without_head(name, tokens, layer, head):
     kept = W_O[rows].clone()
     try:
         W_O[rows] = 0
-        return model(tokens)
+        return run(model, tokens, *theirs)
     finally:
         W_O[rows] = kept
 
 
 @torch.no_grad()
-def with_z(name, tokens, layer, head, z):
+def with_z(name, tokens, layer, head, z, theirs=()):
     """The logits when one head hands over `z`: the difference goes through W_O and is added to what attention puts out."""
-    (own,) = cached(name, tokens, f"blocks.{layer}.attn.hook_z")
+    (own,) = cached(name, tokens, f"blocks.{layer}.attn.hook_z", theirs=theirs)
     more = (z - own[:, :, head]) @ models.weights(name)[f"blocks.{layer}.attn.W_O"][head]
-    return loaded(name).run_with_hooks(
-        tokens, fwd_hooks=[(f"blocks.{layer}.hook_attn_out", lambda out, hook: out + more)]
-    )
+    return run(loaded(name), tokens, (f"blocks.{layer}.hook_attn_out", lambda out, hook: out + more), *theirs)
 
 
 def left_on(model, tokens, pairs):
@@ -146,6 +180,10 @@ def put(head, value):
     return replace
 
 
+# What somebody else has put on the model, where an answer is to leave it there and to count it in.
+THEIRS = [("blocks.1.attn.hook_v", put(1, 0.0))]
+
+
 # --- record_activations ---------------------------------------------------------------------------------------------
 
 recording = Exercise("record_activations")
@@ -154,7 +192,8 @@ ASKED = ["blocks.1.attn.hook_z", "hook_embed", "blocks.0.attn.hook_pattern", "bl
 
 
 def expect_record(got, names):
-    expect.true(isinstance(got, dict), f"You returned {expect.describe(got)}; it should be a dictionary.")
+    if not isinstance(got, dict):  # to describe a dictionary of tensors takes longer than to make it
+        expect.true(False, f"You returned {expect.describe(got)}; it should be a dictionary.")
     for name in names:
         expect.true(
             name in got,
@@ -166,7 +205,7 @@ def expect_record(got, names):
 
 @recording.check("the keys are the names that were asked for, and no others")
 def record_keys(answer, draw):
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "keys") as model:
         expect_record(answer(model, draw_tokens(draw, "code-attn-2l", 2, 5), ASKED), ASKED)
 
 
@@ -183,7 +222,7 @@ def record_mlps(answer, draw):
 
 def expect_recorded(answer, draw, name, names, batch):
     tokens = draw_tokens(draw, name, batch, 7)
-    with fresh(name) as model:
+    with fresh(name, "values") as model:
         got = answer(model, tokens, names)
     expect_record(got, names)
     for hook, want in zip(names, cached(name, tokens, *names), strict=True):
@@ -192,7 +231,7 @@ def expect_recorded(answer, draw, name, names, batch):
 
 @recording.check("no hook stays on, nothing keeps gradients, and two recordings do not share their numbers")
 def record_detached(answer, draw):
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "twice") as model:
         first_tokens, second_tokens = draw_tokens(draw, "code-attn-2l", 2, 4), draw_tokens(draw, "code-attn-2l", 2, 4)
         first, second = answer(model, first_tokens, ASKED[:2]), answer(model, second_tokens, ASKED[:2])
         expect_unchanged(model, "code-attn-2l")
@@ -210,8 +249,8 @@ def record_detached(answer, draw):
 @recording.check("a hook that somebody put on before is still there afterwards, and no other")
 def record_polite(answer, draw):
     theirs = [("blocks.0.attn.hook_z", put(1, 0.0))]
-    with fresh("code-attn-2l", theirs) as model:
-        tokens = draw_tokens(draw, "code-attn-2l", 2, 5)
+    with fresh("code-attn-2l", "theirs", theirs) as model:
+        tokens = draw_tokens(draw, "code-attn-2l", 1, 5)  # one text: its axis is kept too
         with torch.no_grad():
             _, want = model.run_with_cache(tokens, names_filter="blocks.1.hook_resid_pre", return_cache_object=False)
         both = [answer(model, tokens, ["blocks.1.hook_resid_pre"]) for _ in range(2)]
@@ -440,6 +479,19 @@ def pattern_over_queries(cache, layer):
     return pattern_of(cache, layer, dim=-2)
 
 
+@recomputed.wrong(
+    "reshapes where axes should trade places",
+    "You reshaped (batch, pos, head, d_head) to (batch, head, pos, d_head). That keeps the numbers in their old order and mixes heads with "
+    "positions. To let two axes trade places: transpose(1, 2), or the letters of an einsum.",
+)
+def pattern_reshaped(cache, layer):
+    def mixed(activation):
+        batch, n, heads, d_head = activation.shape
+        return activation.reshape(batch, heads, n, d_head).transpose(1, 2)
+
+    return pattern_of({name: mixed(activation) for name, activation in cache.items()}, layer)
+
+
 @recomputed.wrong("always block 0", "You read block 0, whatever `layer` is. Put the layer into the hook names.")
 def pattern_block_0(cache, layer):
     known = f"blocks.{0 if 'blocks.0.attn.hook_q' in cache else layer}.attn.hook_"
@@ -504,8 +556,8 @@ def expect_roles(got, head_count):
         expect.shape(got[role], (head_count,), f'the "{role}" score', axes="head")
 
 
-def expect_score(got, role, head, want, whose):
-    expect.close(got[role][head], want, f'the "{role}" score of a {whose}')
+def expect_score(got, role, head, want, whose, because=""):
+    expect.close(got[role][head], want, f'the "{role}" score of a {whose}', because=because)
 
 
 @roles_.check("a head that does one thing has score 1 for it; others get what overlaps")
@@ -520,9 +572,11 @@ def roles_planted(answer, draw):
         "previous token": [0.0, 1.0, step, step],
         "first token": [0.0, step, 1.0, 2 * step],
     }
+    overlap = "token 0 is both the first token and, for query 1, the previous one: queries 1 to 5 are five queries, so one is 0.2"
     for role in ROLES:
         for head, whose in enumerate(PLANTED):
-            expect_score(got, role, head, want[role][head], whose)
+            because = overlap if 0 < want[role][head] < 1 else ""
+            expect_score(got, role, head, want[role][head], whose, because)
 
 
 @roles_.check("a head that spreads its attention evenly scores the mean of 1/2, 1/3, … 1/n in all three")
@@ -687,7 +741,7 @@ zero_ = Exercise("zero_ablate_head")
 @zero_.check("the logits equal those of a model whose W_O has no rows for that head")
 def zero_surgery(answer, draw):
     tokens = draw_tokens(draw, "code-attn-2l", 2, 7)
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "surgery") as model:
         got = answer(model, tokens, 1, 3)
     expect.shape(got, (2, 7, 1024), axes="batch pos d_vocab")
     expect.close(got, without_head("code-attn-2l", tokens, 1, 3), "the logits with head 1.3 off", atol=1e-3)
@@ -696,7 +750,7 @@ def zero_surgery(answer, draw):
 @zero_.check("in a model with MLPs and other sizes as well", hidden=True)
 def zero_mlps(answer, draw):
     tokens = draw_tokens(draw, "code-2l", 3, 6)
-    with fresh("code-2l") as model:
+    with fresh("code-2l", "surgery") as model:
         got = answer(model, tokens, 1, 5)
     expect.shape(got, (3, 6, 1024), axes="batch pos d_vocab")
     expect.close(got, without_head("code-2l", tokens, 1, 5), "the logits with head 1.5 off", atol=1e-3)
@@ -705,13 +759,12 @@ def zero_mlps(answer, draw):
 @zero_.check("afterwards the model is as it was, and the next ablation starts from the whole model")
 def zero_clean(answer, draw):
     tokens = draw_tokens(draw, "code-attn-2l", 1, 6)
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "twice", THEIRS) as model:
         both = [answer(model, tokens, 0, head) for head in (2, 0)]
-        expect_unchanged(model, "code-attn-2l")
+        expect_unchanged(model, "code-attn-2l", THEIRS)
     for got, head in zip(both, (2, 0), strict=True):
-        expect.close(
-            got, without_head("code-attn-2l", tokens, 0, head), f"the logits with head 0.{head} off", atol=1e-3
-        )
+        want = without_head("code-attn-2l", tokens, 0, head, THEIRS)
+        expect.close(got, want, f"the logits with head 0.{head} off, and somebody's hook on the model,", atol=1e-3)
 
 
 @zero_.check("a single token and a full context", hidden=True)
@@ -719,7 +772,7 @@ def zero_all(answer, draw):
     for pos in (1, 256):
         tokens = draw_tokens(draw, "code-attn-1l", 1, pos)
         head = draw.integer(0, 4)
-        with fresh("code-attn-1l") as model:
+        with fresh("code-attn-1l", pos) as model:
             got = answer(model, tokens, 0, head)
         want = without_head("code-attn-1l", tokens, 0, head)
         expect.close(got, want, f"the logits of {pos} tokens with head 0.{head} off", atol=1e-3)
@@ -825,18 +878,14 @@ def zero_values(model, tokens, layer, head):
     return run(model, tokens, (f"blocks.{layer}.attn.hook_v", put(head, 0.0)))
 
 
-@zero_.variation("its pattern is zero; add_hook and reset_hooks")
+@zero_.variation("its pattern is zero")
 def zero_pattern(model, tokens, layer, head):
     def no_attention(pattern, hook):
         pattern = pattern.clone()
         pattern[:, head] = 0
         return pattern
 
-    model.add_hook(f"blocks.{layer}.attn.hook_pattern", no_attention)
-    try:
-        return model(tokens).detach()
-    finally:
-        model.reset_hooks()
+    return model.run_with_hooks(tokens, fwd_hooks=[(f"blocks.{layer}.attn.hook_pattern", no_attention)]).detach()
 
 
 # --- mean_ablate_head -----------------------------------------------------------------------------------------------
@@ -861,7 +910,7 @@ def mean_mlps(answer, draw):
 
 def expect_mean(answer, draw, name, layer, head, batch, texts, pos):
     tokens, reference = draw_tokens(draw, name, batch, pos), draw_tokens(draw, name, texts, pos)
-    with fresh(name) as model:
+    with fresh(name, f"{texts} texts of {pos}") as model:
         got = answer(model, tokens, layer, head, reference)
     expect.shape(got, (batch, pos, vocabulary(name)), axes="batch pos d_vocab")
     want = with_z(name, tokens, layer, head, reference_z(name, reference, layer, head).mean(0))
@@ -871,7 +920,7 @@ def expect_mean(answer, draw, name, layer, head, batch, texts, pos):
 @mean_.check("a text whose reference texts are copies of itself stays as it is")
 def mean_of_itself(answer, draw):
     text = draw_tokens(draw, "code-attn-2l", 1, 6)
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "itself") as model:
         same = answer(model, text, 0, 2, text.expand(4, -1).contiguous())
     with torch.no_grad():
         whole = loaded("code-attn-2l")(text)
@@ -882,18 +931,20 @@ def mean_of_itself(answer, draw):
 @mean_.check("afterwards the model is as it was, and the next ablation starts from the whole model")
 def mean_clean(answer, draw):
     text, reference = draw_tokens(draw, "code-attn-2l", 1, 6), draw_tokens(draw, "code-attn-2l", 4, 6)
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "twice", THEIRS) as model:
         both = [answer(model, text, layer, head, reference) for layer, head in [(1, 3), (0, 1)]]
-        expect_unchanged(model, "code-attn-2l")
+        expect_unchanged(model, "code-attn-2l", THEIRS)
     for got, (layer, head) in zip(both, [(1, 3), (0, 1)], strict=True):
-        want = with_z("code-attn-2l", text, layer, head, reference_z("code-attn-2l", reference, layer, head).mean(0))
-        expect.close(got, want, f"the logits with head {layer}.{head} at its mean", atol=1e-3)
+        mean_z = reference_z("code-attn-2l", reference, layer, head).mean(0)
+        want = with_z("code-attn-2l", text, layer, head, mean_z, THEIRS)
+        what = f"the logits with head {layer}.{head} at its mean, and somebody's hook on the model,"
+        expect.close(got, want, what, atol=1e-3)
 
 
 @mean_.check("other lengths, other heads", hidden=True)
 def mean_lengths(answer, draw):
-    for pos in (1, 90):
-        expect_mean(answer, draw, "code-attn-1l", 0, draw.integer(0, 4), 2, draw.integer(2, 7), pos)
+    for texts, pos in [(3, 1), (6, 90)]:
+        expect_mean(answer, draw, "code-attn-1l", 0, draw.integer(0, 4), 2, texts, pos)
 
 
 def run_with_z(model, tokens, layer, head, value):
@@ -1010,14 +1061,14 @@ def whole_losses(name, tokens):
 @change_.check("a hook that sets all logits to 0: every token then has the loss log(d_vocab)")
 def change_flat(answer, draw):
     tokens = draw_tokens(draw, "code-attn-2l", 3, 7)
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "flat") as model:
         got = answer(model, tokens, [("hook_unembed", lambda logits, hook: 0 * logits)])
     expect.shape(got, (3, 6), axes="batch pos-1")
     want = math.log(1024) - whole_losses("code-attn-2l", tokens)
     expect.close(got, want, "the changes", atol=1e-3, because="log 1024 = 6.93 now, minus what the loss was")
 
 
-@change_.check("a logit that is raised by 5 for the token that comes makes it easier, everything else stays")
+@change_.check("a logit raised by 5 for the token that comes makes it easier, all else stays; no hook, no change")
 def change_one(answer, draw):
     tokens = draw_tokens(draw, "code-attn-2l", 2, 6)
 
@@ -1026,28 +1077,30 @@ def change_one(answer, draw):
         logits[1, 3, tokens[1, 4]] += 5  # row 3 speaks about token 4
         return logits
 
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "one") as model:
         got = answer(model, tokens, [("hook_unembed", help_text_1_position_4)])
+        none = answer(model, tokens, [])
     with torch.no_grad():
         logits = loaded("code-attn-2l")(tokens)
     want = torch.zeros(2, 5)
     want[1, 3] = (losses_of(help_text_1_position_4(logits, None), tokens) - losses_of(logits, tokens))[1, 3]
     expect.shape(got, (2, 5), axes="batch pos-1")
     expect.close(got, want, "the changes", atol=1e-4, because="the row at position 3 is judged by token 4, entry 3")
+    expect.close(none, torch.zeros(2, 5), "the changes without any hook", atol=1e-4)
 
 
-@change_.check("hooks inside the model, several at once, and none at all")
+@change_.check("hooks inside the model, one or several at once; somebody else's stay on in both runs")
 def change_inside(answer, draw):
     name = "code-2l"
     tokens = draw_tokens(draw, name, 2, 8)
     pairs = [("blocks.0.attn.hook_z", put(0, 0.0)), ("blocks.1.attn.hook_z", put(3, 0.0))]
-    with fresh(name) as model:
-        got, none = answer(model, tokens, pairs), answer(model, tokens, [])
-        with torch.no_grad():
-            edited = loaded(name).run_with_hooks(tokens, fwd_hooks=pairs)
-        expect_unchanged(model, name)
-    expect.close(got, losses_of(edited, tokens) - whole_losses(name, tokens), "the changes", atol=1e-3)
-    expect.close(none, torch.zeros(2, 7), "the changes without any hook", atol=1e-4)
+    edits = pairs, [("blocks.0.attn.hook_z", put(4, 0.0))]
+    with fresh(name, "inside", THEIRS) as model:
+        both = [answer(model, tokens, hooks) for hooks in edits]
+        expect_unchanged(model, name, THEIRS)
+    before, *after = (losses_of(run(loaded(name), tokens, *hooks, *THEIRS), tokens) for hooks in ([], *edits))
+    for got, losses in zip(both, after, strict=True):
+        expect.close(got, losses - before, "the changes, with somebody's hook on the model in both runs,", atol=1e-3)
 
 
 @change_.check("a text of two tokens, and a full context", hidden=True)
@@ -1055,7 +1108,7 @@ def change_lengths(answer, draw):
     for pos in (2, 200):
         tokens = draw_tokens(draw, "code-attn-1l", 1, pos)
         pairs = [("blocks.0.attn.hook_z", put(draw.integer(0, 4), 0.0))]
-        with fresh("code-attn-1l") as model:
+        with fresh("code-attn-1l", pos) as model:
             got = answer(model, tokens, pairs)
         with torch.no_grad():
             edited = loaded("code-attn-1l").run_with_hooks(tokens, fwd_hooks=pairs)
@@ -1086,6 +1139,17 @@ def change_no_shift(model, tokens, fwd_hooks):
         return F.cross_entropy(logits[:, :-1].mT, tokens[:, :-1], reduction="none")
 
     return change_by(losses, model, tokens, fwd_hooks)
+
+
+@change_.wrong(
+    "no shift, and the first row dropped",
+    "You judged each row by the token at its own position, and dropped the first row. The row to drop is the last, logits[:, :-1]: row i "
+    "speaks about token i + 1, tokens[:, 1:].",
+)
+def change_no_shift_late(model, tokens, fwd_hooks):
+    return change_by(
+        lambda logits, tokens: F.cross_entropy(logits.mT, tokens, reduction="none")[:, 1:], model, tokens, fwd_hooks
+    )
 
 
 @change_.wrong(
@@ -1201,7 +1265,7 @@ def effect_by_hand(answer, draw):
         logits[0, 4, 5] -= 1.0
         return logits
 
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "by hand") as model:
         got = answer(model, tokens, "hook_unembed", lower_two)
     expect_pair(got, 1, 3.0, "an edit of the logits themselves")
 
@@ -1209,7 +1273,7 @@ def effect_by_hand(answer, draw):
 @effect.check("a head that is switched off: the change is that of a model without the head", hidden=True)
 def effect_live(answer, draw):
     tokens = draw_tokens(draw, "code-attn-2l", 2, 7)
-    with fresh("code-attn-2l") as model:
+    with fresh("code-attn-2l", "live") as model:
         got = answer(model, tokens, "blocks.1.attn.hook_z", lambda z: put(2, 0.0)(z, None))
     with torch.no_grad():
         want = (without_head("code-attn-2l", tokens, 1, 2) - loaded("code-attn-2l")(tokens)).abs().max()
@@ -1219,7 +1283,7 @@ def effect_live(answer, draw):
 @effect.check("a dead hook runs once and changes nothing; one that is never reached does not run")
 def effect_dead(answer, draw):
     tokens, sum_ = draw_tokens(draw, "code-attn-2l", 1, 5), draw_tokens(draw, NATIVE, 2, 3)
-    with fresh("code-attn-2l") as model, fresh(NATIVE) as native:
+    with fresh("code-attn-2l", "dead") as model, fresh(NATIVE, "never") as native:
         dead = answer(model, tokens, "blocks.1.hook_resid_mid", lambda stream: stream + 1)
         never = answer(native, sum_, "blocks.0.attn.hook_hidden_states", lambda stream: 0 * stream)
     expect_pair(dead, 1, 0.0, "hook_resid_mid of code-attn-2l", because="its MLPs are zero, so nobody hears the edit")
@@ -1230,16 +1294,15 @@ def effect_dead(answer, draw):
 def effect_clean(answer, draw):
     tokens = draw_tokens(draw, "code-2l", 1, 5)
     places = ["blocks.0.attn.hook_pattern", "blocks.1.hook_mlp_out"]
-    with fresh("code-2l") as model:
+    with fresh("code-2l", "twice", THEIRS) as model:
         both = [answer(model, tokens, place, lambda activation: 0.5 * activation) for place in places]
-        expect_unchanged(model, "code-2l")
+        expect_unchanged(model, "code-2l", THEIRS)
+    whole = run(loaded("code-2l"), tokens, *THEIRS)
     for place, got in zip(places, both, strict=True):
-        with torch.no_grad():
-            edited = loaded("code-2l").run_with_hooks(
-                tokens, fwd_hooks=[(place, lambda activation, hook: 0.5 * activation)]
-            )
-            want = (edited - loaded("code-2l")(tokens)).abs().max()
-        expect_pair(got, 1, float(want), place)
+        edited = run(loaded("code-2l"), tokens, (place, lambda activation, hook: 0.5 * activation), *THEIRS)
+        expect_pair(
+            got, 1, float((edited - whole).abs().max()), f"{place}, and somebody's hook on the model in both runs"
+        )
 
 
 @effect.check(
@@ -1247,7 +1310,7 @@ def effect_clean(answer, draw):
 )
 def effect_native(answer, draw):
     tokens = draw_tokens(draw, NATIVE, 3, 3)
-    with fresh(NATIVE) as model:
+    with fresh(NATIVE, "native") as model:
         scores = answer(model, tokens, "blocks.0.attn.hook_attn_scores", lambda scores: 0 * scores)
         pattern = answer(model, tokens, "blocks.0.attn.hook_pattern", lambda pattern: 0 * pattern)
         same = answer(model, tokens, "blocks.0.attn.hook_z", lambda z: z.clone())
@@ -1328,6 +1391,14 @@ def effect_maxima(model, tokens, name, edit):
 )
 def effect_last(model, tokens, name, edit):
     return effect_of(model, tokens, name, edit, lambda before, after: largest(before[:, -1], after[:, -1]))
+
+
+@effect.wrong(
+    "the first text only",
+    "You looked at the logits of the first text. An edit may act on another one alone: take the maximum over all texts.",
+)
+def effect_first_text(model, tokens, name, edit):
+    return effect_of(model, tokens, name, edit, lambda before, after: largest(before[0], after[0]))
 
 
 @effect.wrong(

@@ -105,7 +105,8 @@ def look_inside(tokens):
 #   ```
 # - Leave the model as you found it, with the hooks that somebody else may have put on it. `model.reset_hooks()` would take those off as well.
 #
-# Keep copies without gradients: `activation.detach().clone()`. (TransformerLens has this ready-made: `model.run_with_cache`. From the next
+# Keep copies without gradients: `activation.detach().clone()`. Without `clone`, you and the model hold one tensor, and a later
+# hook that changes it in place changes your record. (TransformerLens has this ready-made: `model.run_with_cache`. From the next
 # exercise on you use that.)
 
 
@@ -319,7 +320,7 @@ plots.heatmap(
 def zero_ablate_head(model, tokens: torch.Tensor, layer: int, head: int) -> torch.Tensor:
     """Return the model's logits on the tokens, with one head's hook_z set to zero.
 
-    tokens: (batch, pos). Returns: (batch, pos, d_vocab). The model stays as it was.
+    tokens: (batch, pos). Returns: (batch, pos, d_vocab). The model, and the hooks on it, stay as they were.
     """
     ### BEGIN SOLUTION
 
@@ -354,7 +355,7 @@ plots.bars(
 )
 
 # %% [raw] predict="hooks-mean-ablation"
-# question = "Head 0.2 attends nowhere in particular, and yet its absence costs about half a nat. Now you replace its output not by zero but by its average over other files, position by position. By how much does the loss rise?"
+# question = "Head 0.2 attends nowhere in particular, and yet its absence costs more than half a nat. Now you replace its output not by zero but by its average over other files, position by position. By how much does the loss rise?"
 # choices = ["about as much as before", "about half as much", "hardly at all"]
 # answer = 2
 # why = [
@@ -401,6 +402,7 @@ def mean_ablate_head(
     """Return the model's logits, with one head's hook_z replaced by its mean over the reference texts, at each position.
 
     tokens: (batch, pos). reference_tokens: (reference batch, pos). Returns: (batch, pos, d_vocab).
+    The model, and the hooks on it, stay as they were.
     """
     ### BEGIN SOLUTION
     name = f"blocks.{layer}.attn.hook_z"
@@ -481,7 +483,8 @@ reveal("hooks-mean-ablation")
 def loss_change(model, tokens: torch.Tensor, fwd_hooks: list) -> torch.Tensor:
     """Return by how much the hooks raise the loss of every token but the first, in nats: entry i belongs to token i + 1.
 
-    tokens: (batch, pos). fwd_hooks: pairs of hook name and function. Returns: (batch, pos - 1). The model stays as it was.
+    tokens: (batch, pos). fwd_hooks: pairs of hook name and function. Returns: (batch, pos - 1).
+    The model, and the hooks on it, stay as they were.
     """
     ### BEGIN SOLUTION
 
@@ -566,7 +569,7 @@ def hook_effect(model, tokens: torch.Tensor, name: str, edit) -> tuple[int, floa
     """Return how often a hook on `name` ran, and by how much edit(activation) changed any logit at most.
 
     tokens: (batch, pos). edit: a function from the activation to a new one of the same shape.
-    Returns: (number of calls, largest absolute change of a logit). The model stays as it was.
+    Returns: (number of calls, largest absolute change of a logit). The model, and the hooks on it, stay as they were.
     """
     ### BEGIN SOLUTION
     ran = 0
