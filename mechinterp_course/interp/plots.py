@@ -265,7 +265,7 @@ def _number(value: float) -> str:
         return "−∞" if value < 0 else "∞"
     if value == int(value) and abs(value) < 1000:
         return str(int(value)).replace("-", "−")
-    return (f"{value:.2f}" if 0.01 <= abs(value) < 1000 else f"{value:.1e}").replace("-", "−")
+    return (f"{value:.2f}" if 0.00995 <= abs(value) < 1000 else f"{value:.1e}").replace("-", "−")
 
 
 def _named(text: str, what: str) -> str:
