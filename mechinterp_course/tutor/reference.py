@@ -5,6 +5,7 @@ them, `borrow` hands them out, and the contract proves them right. Imports `cata
 """
 
 import linecache
+import sys
 from collections.abc import Callable
 from functools import cache
 
@@ -36,7 +37,12 @@ def namespace(book: Course, lesson: Lesson) -> dict:
 
 
 def run_cell(source: str, space: dict, label: str) -> None:
-    """Run one cell's code in `space`; tracebacks show its lines under `label`."""
+    """Run one cell's code in `space`; tracebacks show its lines under `label`. Whether torch keeps gradients stays as it was."""
+    keeps_gradients = "torch" not in sys.modules or sys.modules["torch"].is_grad_enabled()
     filename = f"<{label}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    exec(compile(source, filename, "exec"), space)
+    try:
+        exec(compile(source, filename, "exec"), space)
+    finally:  # a lab that trains nothing may switch gradients off, for its own notebook
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_grad_enabled(keeps_gradients)
