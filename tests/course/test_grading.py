@@ -143,7 +143,7 @@ def test_the_secret_stays_with_the_teacher(class_folder):
 
 def test_every_class_draws_its_own_secret(tmp_path):
     (tmp_path / "other").mkdir()
-    seeds = [grading._secret(tmp_path), grading._secret(tmp_path / "other")]
+    seeds = [grading.folder._secret(tmp_path), grading.folder._secret(tmp_path / "other")]
     assert seeds[0] != seeds[1]
     assert int((tmp_path / grading.SECRET).read_text()) == seeds[0]
 
@@ -204,7 +204,7 @@ def test_a_misspelt_lesson_makes_nothing(tmp_path, course):
 
 def test_a_release_that_fails_is_told(tmp_path, course, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "first line\nthe gradebook is locked\n")
-    monkeypatch.setattr(grading, "nbgrader", lambda *arguments: failed)
+    monkeypatch.setattr(grading.folder, "nbgrader", lambda *arguments: failed)
     with pytest.raises(CourseError, match="could not release 00_rows: the gradebook is locked"):
         grading.init(tmp_path / "class", course)
     assert list((tmp_path / "class").iterdir()) == []  # so that the next attempt finds an empty folder

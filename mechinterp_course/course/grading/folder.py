@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import CourseError
-from ..tutor.catalog import Course, Lesson
-from .build import source_notebook
-from .notebook import text_of
-from .release import require_nbgrader
+from ...errors import CourseError
+from ...tutor.catalog import Course, Lesson
+from ..build import source_notebook
+from ..notebook import text_of
+from ..release import require_nbgrader
 
 SECRET = "class_secret"  # the file with the seed of the hidden checks
 SECRET_BITS = 62
