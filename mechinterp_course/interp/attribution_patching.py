@@ -11,13 +11,11 @@ from torch import Tensor
 
 from mechinterp_course.errors import CourseError, unknown
 from mechinterp_course.interp.cache import Tokens, activations, hook_name
-from mechinterp_course.interp.metrics import Scale, each
+from mechinterp_course.interp.metrics import Scale, each, name_of
+from mechinterp_course.interp.pair import same_shape
+from mechinterp_course.interp.patching import ACTIVATIONS, STREAM
 from mechinterp_course.interp.residual import as_tokens, position_labels
 from mechinterp_course.interp.sweep import DIRECTIONS, Axis, Sweep
-
-STREAMS = ("resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out")  # (batch, pos, d_model)
-HEADS = ("z", "q", "k", "v")  # (batch, pos, head, d_head)
-ACTIVATIONS = (*STREAMS, *HEADS, "pattern")
 
 
 def attribution_patching(
@@ -39,7 +37,8 @@ def attribution_patching(
     Exact where the rest of the network is linear in the activation; otherwise compare with patching. Nanda 2023.
     """
     by_position = _checked(activation, direction, by_position)
-    both = _same_shape(as_tokens(model, clean), as_tokens(model, corrupted))
+    both = as_tokens(model, clean), as_tokens(model, corrupted)
+    same_shape(*both)
     base, other = both[::-1] if direction == "denoising" else both
     layers = range(model.cfg.n_layers)
     names = [hook_name(model, (activation, layer)) for layer in layers]
@@ -56,7 +55,7 @@ def attribution_patching(
     return Sweep(
         activation=f"{activation}, estimated",
         direction=direction,
-        metric=getattr(metric, "name", getattr(metric, "__name__", "metric")),
+        metric=name_of(metric),
         axes=_axes(model, torch.cat(both), changes[0], activation, by_position),
         per_prompt=at_base + torch.stack(changes),
         scale=Scale(clean_value.mean().item(), corrupted_value.mean().item()),
@@ -68,21 +67,12 @@ def _checked(activation: str, direction: str, by_position: bool | None) -> bool:
         raise unknown("activation to patch", activation, ACTIVATIONS)
     if direction not in DIRECTIONS:
         raise unknown("direction", direction, DIRECTIONS)
-    if activation in STREAMS and by_position is False:
+    if activation in STREAM and by_position is False:
         raise CourseError(
             f"{activation} is estimated at each position.",
             "Leave by_position out, and sum sweep.values over pos if you want that.",
         )
-    return activation in STREAMS if by_position is None else by_position
-
-
-def _same_shape(clean: Tensor, corrupted: Tensor) -> tuple[Tensor, Tensor]:
-    if clean.shape != corrupted.shape:
-        raise CourseError(
-            f"The clean tokens are {tuple(clean.shape)} and the corrupted ones {tuple(corrupted.shape)}.",
-            "Patching puts an activation where its counterpart was: give prompts with the same number of tokens.",
-        )
-    return clean, corrupted
+    return activation in STREAM if by_position is None else by_position
 
 
 def _gradients(model, tokens: Tensor, names: list[str], sloped: list[str], metric) -> tuple[Tensor, dict, dict]:
@@ -118,7 +108,7 @@ def _gradients(model, tokens: Tensor, names: list[str], sloped: list[str], metri
 def _change(difference: Tensor, slope: Tensor, activation: str, by_position: bool) -> Tensor:
     """(a_other - a_base) · slope, summed over what one patch replaces; the batch last."""
     product = difference.double() * slope.double()
-    if activation in STREAMS:
+    if activation in STREAM:
         return product.sum(-1).T  # (pos, batch)
     by_head = product.sum(-1) if activation == "pattern" else product.sum(-1).transpose(1, 2)  # (batch, head, pos)
     return (by_head if by_position else by_head.sum(-1)).movedim(0, -1)
@@ -126,7 +116,7 @@ def _change(difference: Tensor, slope: Tensor, activation: str, by_position: boo
 
 def _axes(model, tokens: Tensor, change: Tensor, activation: str, by_position: bool) -> list[Axis]:
     axes = [Axis("layer", [str(layer) for layer in range(model.cfg.n_layers)])]
-    if activation not in STREAMS:
+    if activation not in STREAM:
         shared = len(change) != model.cfg.n_heads  # heads that share a key and a value
         axes.append(Axis("kv_head" if shared else "head", [str(head) for head in range(len(change))]))
     if by_position:

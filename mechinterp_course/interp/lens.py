@@ -14,7 +14,7 @@ from torch import Tensor
 from mechinterp_course.errors import CourseError
 from mechinterp_course.interp import plots
 from mechinterp_course.interp.cache import Tokens, activations
-from mechinterp_course.interp.residual import CLOSE, as_tokens, place, token_id, token_texts
+from mechinterp_course.interp.residual import as_tokens, must_sum, place, token_id, token_texts
 
 LETTERS = 7  # of a token, in a cell of the picture
 CELL = 48  # its width in pixels
@@ -135,11 +135,7 @@ def logit_lens(model, tokens: Tokens, pos: int | list[int] | None = None, only: 
             normaliser.append(row.logsumexp(-1))
             logits.append(row if only is None else row[..., kept])
     own = seen["unembed.hook_out"][:, positions]
-    if (far := (own - row).abs().max().item()) > CLOSE * max(1.0, own.abs().max().item()):
-        raise CourseError(
-            f"The lens on the last block differs from the model's own logits, by {far:.2g}.",
-            "Remove hooks that edit the run (model.reset_hooks()). If it stays, this model is of a form that the course does not know.",
-        )
+    must_sum(row, own, "The lens on the last block does not give the model's own logits")
     return Lens(
         torch.stack(logits),
         torch.stack(normaliser),

@@ -71,6 +71,11 @@ def kl(reference: Float[Tensor, "batch *pos d_vocab"], pos: int = -1) -> Metric:
     return Metric("KL divergence", pos, read)
 
 
+def name_of(metric: Callable) -> str:
+    """Return what a metric is called: a Metric's name, or that of the function."""
+    return getattr(metric, "name", getattr(metric, "__name__", "metric"))
+
+
 def _picked(values: Tensor, tokens: Tokens) -> Tensor:
     """values (batch, d_vocab) at one token for each prompt: (batch,)."""
     index = torch.as_tensor(tokens, device=values.device).reshape(-1)

@@ -6,6 +6,7 @@ Must not import TransformerLens, draw, or know anything of courses.
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from mechinterp_course.interp.cache import Tokens
 from mechinterp_course.interp.forward import Run, Transformer, check_logits
 from mechinterp_course.interp.metrics import Metric
 from mechinterp_course.interp.rerun import Patch, Rerun
-from mechinterp_course.interp.residual import position_labels
+from mechinterp_course.interp.residual import as_tokens, position_labels
 from mechinterp_course.interp.sweep import DIRECTIONS, Axis, Sweep
 
 ROWS = 2048  # positions in one batch of patched runs, unless batch_size says otherwise: about 50 MB for SmolLM2
@@ -30,8 +31,8 @@ class Pair:
         """Run both prompts. Raises CourseError where they cannot be compared, or the metric does not tell them apart."""
         if direction not in DIRECTIONS:
             raise unknown("direction", direction, DIRECTIONS)
-        self.tokens = [_tokens(model, prompt) for prompt in (clean, corrupted)]
-        _same_shape(*self.tokens)
+        self.tokens = [as_tokens(model, prompt) for prompt in (clean, corrupted)]
+        same_shape(*self.tokens)
         self.metric, self.direction, self.labels = metric, direction, position_labels(model, torch.cat(self.tokens))
         self.length = self.tokens[0].shape[1]
         if self.length > model.cfg.n_ctx:
@@ -60,7 +61,7 @@ class Pair:
 
     @property
     def metric_name(self) -> str:
-        return getattr(self.metric, "name", getattr(self.metric, "__name__", "metric"))
+        return metrics.name_of(self.metric)
 
     def attend(self, layer: int, **new: Tensor) -> Tensor:
         """z (batch, pos, head, d_head) of the base run with new queries, keys or values; exactly the base's where none changes."""
@@ -99,7 +100,8 @@ class Pair:
         bar = tqdm(total=left, file=sys.stdout, delay=2, leave=False, disable=not progress, desc="patched runs")
         try:
             with torch.no_grad(), bar:
-                for batch in _batches(self._needed(patches, done, bar), size):
+                needed = self._needed(patches, done, bar)
+                while batch := list(islice(needed, size)):
                     self._fill(done, batch)
                     bar.update(len(batch))
         except KeyboardInterrupt:
@@ -137,17 +139,6 @@ class Pair:
         return metrics.each(self.metric, logits)
 
 
-def _batches(items: Iterator, size: int) -> Iterator[list]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def _resumed(done: Sweep, before: Sweep) -> None:
     """Take over the values of an interrupted sweep of the same experiment."""
     ends = torch.tensor([[sweep.scale.clean, sweep.scale.corrupted] for sweep in (before, done)])
@@ -170,25 +161,8 @@ def _cut(run: Run, length: int) -> Run:
     return Run(logits=run.logits[:, :length], **lists)
 
 
-def _tokens(model, prompt: Tokens) -> Tensor:
-    """Tokens (batch, pos) of a text (BOS goes in front) or of token ids."""
-    if isinstance(prompt, str):
-        prompt = model.to_tokens(prompt)
-    if not isinstance(prompt, Tensor) or prompt.dim() not in (1, 2) or prompt.is_floating_point():
-        raise CourseError(
-            f"A prompt is a text, or token ids of the shape (pos,) or (batch, pos); this is {_what(prompt)}.",
-            "Give a text, or model.to_tokens(text).",
-        )
-    return prompt if prompt.dim() == 2 else prompt[None]
-
-
-def _what(prompt) -> str:
-    if isinstance(prompt, Tensor):
-        return f"a tensor of {str(prompt.dtype).removeprefix('torch.')} of the shape {tuple(prompt.shape)}"
-    return f"of the type {type(prompt).__name__}"
-
-
-def _same_shape(clean: Tensor, corrupted: Tensor) -> None:
+def same_shape(clean: Tensor, corrupted: Tensor) -> None:
+    """Raise CourseError unless both prompts, (batch, pos) each, have a partner for every position and every prompt."""
     if clean.shape[1] != corrupted.shape[1]:
         raise CourseError(
             f"The clean prompt has {clean.shape[1]} tokens and the corrupted one {corrupted.shape[1]}: "

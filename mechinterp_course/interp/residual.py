@@ -24,17 +24,26 @@ CLOSE = (
 # --- what the helpers of this storey share ------------------------------------------------------------------------
 
 
-def as_tokens(model, tokens: Tokens) -> Int[Tensor, "batch pos"]:
-    """Return token ids as (batch, pos): a text is tokenised with BOS in front, (pos,) becomes a batch of one."""
+def as_tokens(model, tokens: object) -> Int[Tensor, "batch pos"]:
+    """Return token ids as (batch, pos): a text is tokenised with BOS in front, (pos,) becomes a batch of one.
+
+    Raises CourseError for anything else, and says what it was.
+    """
     if isinstance(tokens, str):
         _need_tokenizer(model, "A text")
         tokens = model.to_tokens(tokens)
     if not isinstance(tokens, Tensor) or tokens.is_floating_point() or tokens.dim() not in (1, 2) or not tokens.numel():
         raise CourseError(
-            "The tokens must be a text or whole numbers of shape (batch, pos) or (pos,).",
-            "For example: models.tokenizer(name).encode(text).",
+            f"The tokens must be a text or whole numbers of shape (batch, pos) or (pos,); this is {_what(tokens)}.",
+            "For example: model.to_tokens(text), or models.tokenizer(name).encode(text).",
         )
     return tokens[None] if tokens.dim() == 1 else tokens
+
+
+def _what(tokens) -> str:
+    if isinstance(tokens, Tensor):
+        return f"a tensor of {str(tokens.dtype).removeprefix('torch.')} of the shape {tuple(tokens.shape)}"
+    return f"of the type {type(tokens).__name__}"
 
 
 def token_id(model, answer: int | str) -> int:

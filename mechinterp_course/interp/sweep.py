@@ -4,6 +4,7 @@ Must not import TransformerLens, or anything of courses and notebooks.
 """
 
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 from jaxtyping import Float
@@ -89,7 +90,7 @@ class Sweep:
             axis = self.axes[0]
             return plots.bars(self.values, axis.labels, title=title, alt=alt, xlabel=axis.name, ylabel=label)
         *rows, columns = self.axes
-        names = ["".join(f"{label}." for label in labels)[:-1] for labels in self._combinations(rows)]
+        names = [".".join(labels) for labels in product(*(axis.labels for axis in rows))]
         return plots.heatmap(
             self.values.flatten(0, -2),
             x=columns.labels,
@@ -124,13 +125,6 @@ class Sweep:
 
     def _named(self, labels: tuple[str, ...]) -> str:
         return ", ".join(f"{axis.name} {label}" for axis, label in zip(self.axes, labels, strict=True))
-
-    @staticmethod
-    def _combinations(axes: list[Axis]) -> list[tuple[str, ...]]:
-        found = [()]
-        for axis in axes:
-            found = [(*before, label) for before in found for label in axis.labels]
-        return found
 
 
 def _index(axis: Axis, place: str | int) -> int:

@@ -8,8 +8,8 @@ import torch
 from mechinterp_course.errors import CourseError
 from mechinterp_course.interp import models
 from mechinterp_course.interp.attribution import attribution_patching
-from mechinterp_course.interp.attribution_patching import ACTIVATIONS, HEADS, STREAMS
 from mechinterp_course.interp.metrics import logit_difference
+from mechinterp_course.interp.patching import ACTIVATIONS, HEADS, STREAM
 
 
 def by_hand(model, base, other, metric, activation, layer, pos=None, head=None):
@@ -186,7 +186,14 @@ class TestMisuse:
         self.refused("no direction 'denoise'", tiny, TOKENS, OTHERS, metric, "z", direction="denoise")
 
     def test_prompts_of_different_length(self, tiny):
-        self.refused(r"clean tokens are \(2, 4\)", tiny, TOKENS, OTHERS[:, 1:], logit_difference(3, 7), "z")
+        self.refused(
+            "clean prompt has 4 tokens and the corrupted one 3",
+            tiny,
+            TOKENS,
+            OTHERS[:, 1:],
+            logit_difference(3, 7),
+            "z",
+        )
 
     def test_a_metric_without_a_gradient(self, tiny):
         self.refused("no gradient", tiny, TOKENS, OTHERS, lambda logits: logits[:, -1].detach().sum(-1), "z")
@@ -195,6 +202,6 @@ class TestMisuse:
         self.refused("nothing to measure", tiny, TOKENS, TOKENS, logit_difference(3, 7), "z")
 
     def test_the_stream_all_at_once(self, tiny):
-        for activation in STREAMS:
+        for activation in STREAM:
             metric = logit_difference(3, 7)
             self.refused("at each position", tiny, TOKENS, OTHERS, metric, activation, by_position=False)
