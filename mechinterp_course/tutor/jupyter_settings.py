@@ -30,6 +30,8 @@ SETTINGS = {
         "doNotDisturbMode": False,
     },
     "@jupyterlab/docmanager-extension:plugin": {"autosaveInterval": SAVE_EVERY_SECONDS},
+    # Else "Run All Cells" in the first moment after a notebook opens asks which kernel to use.
+    "@jupyterlab/notebook-extension:tracker": {"autoStartDefaultKernel": True},
     # Else a saved lesson that is opened again shows "model not found" where its questions stood.
     "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
 }

@@ -108,3 +108,19 @@ def test_a_check_fails_passes_and_the_next_page_opens(chromium, workspace_server
     page.wait_for_timeout(1000)
     page.screenshot(path=shots / "4_next.png")
     page.close()
+
+
+def test_run_all_in_the_first_moment_asks_for_no_kernel(chromium, workspace_server):
+    _, address = workspace_server
+    lesson = course().lessons[0]
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    parts = urlsplit(address)
+    page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/exercises/{lesson.stem}/{lesson.stem}.ipynb?{parts.query}")
+    in_front(page).locator(".jp-Cell").first.wait_for(timeout=KERNEL_SECONDS)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    begun = in_front(page).locator(".jp-CodeCell .jp-InputPrompt", has_text="[1]")
+    asked = page.locator(".jp-Dialog")
+    begun.or_(asked).first.wait_for(timeout=KERNEL_SECONDS)
+    assert not asked.count()
+    page.close()
