@@ -1,6 +1,8 @@
 """A mistake is named only when one wrong answer, and not the right one, behaves like the answer on every input."""
 
+import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -73,6 +75,27 @@ def test_slow_answers_are_not_diagnosed():
     started = time.perf_counter()
     assert diagnose(slow, [SQUARES], right) is None
     assert time.perf_counter() - started < BUDGET_SECONDS
+
+
+def test_waiting_is_not_computing():
+    def waits(x):
+        time.sleep(BUDGET_SECONDS)
+        return x * x
+
+    patient = WrongAnswer("squares, after a while", "", waits)
+    assert diagnose(calls(SQUARES.answer, X), [patient], right) is patient
+
+
+def test_what_a_wrong_answer_says_is_not_shown(capfd):
+    def loud(x):
+        warnings.warn("an old hook", stacklevel=1)
+        print("noise")
+        print("more of it", file=sys.stderr)
+        return x * x
+
+    loudly = WrongAnswer("squares aloud", "", loud)
+    assert diagnose(calls(SQUARES.answer, X), [loudly], right) is loudly
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
