@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import CourseError
-from . import author, classroom, learner, models
+from . import author, classroom, learner, models, transfer
 
 HELP = """
 Mechanistic interpretability, an hour a day: lessons and labs in JupyterLab, checked as you go, all on this machine.
@@ -37,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 learner.add_to(app)
+transfer.add_to(app)
 app.add_typer(author.app, name="author", rich_help_panel="For authors")
 app.add_typer(classroom.app, name="class", rich_help_panel="For teachers")
 app.add_typer(models.app, name="models", rich_help_panel="For learners")

@@ -9,6 +9,8 @@ Events (`kind`, and what they hold besides id, at, day and machine):
     predict  question, choice (its text), sure           quiz     question, choice
     reveal   question, choice, sure (the prediction that stood then)
     open     lesson, sitting                             read     lesson
+    plan     minutes, days, start, short, to, hour       rest     first, last (days off, as dates)
+    calendar days (the dates that were exported), sequence
 """
 
 import json
@@ -85,7 +87,7 @@ def record(kind: str, **data) -> None:
         _session.append(event)
         return
     try:
-        _append(workspace / FILE, event.to_line())
+        append(workspace / FILE, event.to_line())
     except OSError as error:
         _session.append(event)
         if not _told_once:
@@ -101,7 +103,7 @@ def _new_event(kind: str, data: dict) -> Event:
     return Event(str(uuid.uuid4()), at, kind, platform.node(), now.astimezone().date().isoformat(), data)
 
 
-def _append(path: Path, line: str) -> None:
+def append(path: Path, line: str) -> None:
     """Add a line with one write, on a line of its own even where a killed kernel left half a line."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     file = os.open(path, flags, 0o644)
@@ -167,7 +169,10 @@ def merge(*logs: Path | Iterable[Event]) -> Log:
 
 
 def _ordered(events: Iterable[Event], damaged: int = 0) -> Log:
-    seen = {}
-    for event in sorted(events, key=lambda e: (e.at, e.id, e.to_line())):
-        seen.setdefault(event.id, event)
-    return Log(seen.values(), damaged)
+    seen: dict[str, Event] = {}
+    for event in events:
+        other = seen.setdefault(event.id, event)
+        # The same line twice is the usual case. Two lines of one id: the choice may not depend on which came first.
+        if other is not event and other != event:
+            seen[event.id] = min(event, other, key=lambda e: (e.at, e.to_line()))
+    return Log(sorted(seen.values(), key=lambda e: (e.at, e.id)), damaged)

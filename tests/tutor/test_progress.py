@@ -107,7 +107,7 @@ def test_a_half_written_last_line_loses_only_itself(book, tmp_path, events, data
     assert log.damaged == (1 if cut else 0)
     assert state(log, book) == state(events[:-1], book)
     # What is recorded afterwards stands on a line of its own.
-    events_module._append(file, event(0).to_line())
+    events_module.append(file, event(0).to_line())
     assert {e.id for e in read(file)} == {e.id for e in [*events[:-1], event(0)]}
 
 
