@@ -1,103 +1,255 @@
-"""A class: a folder in which nbgrader's own commands release, collect and grade the labs. `init` makes it.
+"""A class folder: `init` makes it or adds to it, `find_class` finds it, `ClassFolder` knows what lies where.
 
-The hidden checks draw their inputs from a secret of the class. Grading itself is nbgrader's; what it runs is written in
-the folder's `nbgrader_config.py`, so that another way to run submissions is a change there and not in the labs.
+The hidden checks draw their inputs from a secret of the class. nbgrader's settings are in the folder's
+`nbgrader_config.py`, and what is said there (the gradebook's address, the name of the class) holds for us too.
 """
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ...errors import CourseError
+from ...errors import CourseError, unknown
 from ...tutor.catalog import Course, Lesson
 from ..build import source_notebook
 from ..notebook import text_of
 from ..release import require_nbgrader
+from .roster import Student, read_roster
+from .texts import CONFIG, OTHER_DATABASE, README, SQLITE
 
 SECRET = "class_secret"  # the file with the seed of the hidden checks
+SETTINGS = "nbgrader_config.py"
 SECRET_BITS = 62
-
-CONFIG = '''\
-"""nbgrader's settings for this class. Run nbgrader, or JupyterLab for its formgrader, in this folder."""
-
-import os
-import sys
-from pathlib import Path
-
-here = Path(__file__).resolve().parent
-# nbgrader looks for `alembic` on the PATH when it makes its gradebook.
-os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", "")
-
-c = get_config()  # noqa: F821
-c.CourseDirectory.course_id = {name!r}
-c.CourseDirectory.root = str(here)
-# Another process may hold the gradebook for a moment: wait for it instead of failing.
-c.CourseDirectory.db_url = f"sqlite:///{{here / 'gradebook.db'}}?timeout=60"
-# A cell may train a small network; one that does not end costs this many seconds.
-c.ExecutePreprocessor.timeout = 300
-# What students' code displays is shown to you in the formgrader: without scripts.
-c.HTMLExporter.sanitize_html = True
-'''
-
-README = """\
-# {title}: a class
-
-This folder belongs to nbgrader: `source/` holds the labs with their solutions and hidden checks, `release/` what students get.
-Only you can open it; keep `source/`, `gradebook.db` and `{secret}` to yourself. Run these commands in this folder:
-
-1. **Hand out.** Give students the folder `release/{example}`. It is made already; after a change in `source/`:
-   `nbgrader generate_assignment {example} --force`
-2. **Collect.** Put each student's notebook at `submitted/STUDENT/{example}/{example}.ipynb`, then grade:
-   `nbgrader autograde {example} --create --force`
-3. **Look.** Start JupyterLab here and open its formgrader (menu Nbgrader): `jupyter lab`
-4. **Return.** Pages with the result of every check, in `feedback/`:
-   `nbgrader generate_feedback {example} --force`
-5. **Record.** All points, as `grades.csv`: `nbgrader export`
-
-The labs of this class: {labs}.
-
-Every student needs the course installed, as you have it: a check cell is one call into it. An exercise is all or nothing; a lab's
-points are the sum of its exercises. Solutions are public, and the inputs of the hidden checks are drawn from `{secret}`:
-an answer that knows the visible check by heart fails them. nbgrader runs a submission on this computer as it is: grade
-those of people you know, or on a computer that holds nothing else.
-"""
+MAX_NOTEBOOK_BYTES = 50_000_000
 
 
-def init(folder: Path, course: Course, lessons: Iterable[str] | None = None) -> list[str]:
-    """Make a class folder for the named lessons (none = all) and return what to do next, as lines."""
-    require_nbgrader()
-    chosen = [course.lesson(name) for name in lessons] if lessons else list(course.lessons)
-    folder = _empty(Path(folder).expanduser())
+@dataclass(frozen=True)
+class Submission:
+    """What one student handed in for one lab. `path` is None, and `trouble` says why, where there is no one notebook."""
+
+    student: str
+    lesson: str
+    path: Path | None
+    trouble: str = ""
+    note: str = ""  # for the instructor: what was taken for the notebook
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder that `init` made."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.settings.CourseDirectory.course_id
+
+    @property
+    def database(self) -> str:
+        """The gradebook's address, as SQLAlchemy reads it."""
+        return self.settings.CourseDirectory.db_url
+
+    @cached_property
+    def settings(self):
+        """What `nbgrader_config.py` says."""
+        from traitlets.config.loader import PyFileConfigLoader
+
+        try:
+            return PyFileConfigLoader(SETTINGS, path=str(self.root)).load_config()
+        except Exception as error:
+            raise CourseError(
+                f"{self.root / SETTINGS} cannot be read ({type(error).__name__}: {error}).",
+                "Undo the last change in that file.",
+            ) from None
+
+    @property
+    def seed(self) -> int:
+        return int((self.root / SECRET).read_text(encoding="utf-8"))
+
+    @property
+    def labs(self) -> list[str]:
+        """The labs of the class, in order."""
+        return sorted(path.stem for path in (self.root / "source").glob("*/*.ipynb") if path.stem == path.parent.name)
+
+    def lab(self, course: Course, name: str) -> str:
+        """Return the lab that is called `name`, with or without its number."""
+        if name in self.labs:
+            return name
+        stem = course.lesson(name).stem
+        if stem not in self.labs:
+            raise unknown("lab", stem, self.labs, "`mechinterp class init . --lessons NAME` adds a lab to a class.")
+        return stem
+
+    def source(self, lab: str) -> str:
+        """Return the class's source of a lab: solutions, hidden checks, seed."""
+        return (self.root / "source" / lab / f"{lab}.ipynb").read_text(encoding="utf-8")
+
+    def released(self, lab: str) -> str:
+        """Return the lab as students got it."""
+        return (self.root / "release" / lab / f"{lab}.ipynb").read_text(encoding="utf-8")
+
+    def submissions(self, labs: Iterable[str] | None = None) -> Iterator[Submission]:
+        """Yield what was handed in, by lab and then by student."""
+        handed_in = self.root / "submitted"
+        students = sorted(path.name for path in handed_in.iterdir() if path.is_dir()) if handed_in.is_dir() else []
+        for lab in self.labs if labs is None else labs:
+            for student in students:
+                folder = handed_in / student / lab
+                if folder.is_dir() and not student.startswith("."):
+                    yield _submission(student, lab, folder)
+
+    def progress_files(self, student: str) -> list[Path]:
+        """Return the progress files that a student handed in, wherever below their folder."""
+        return sorted((self.root / "submitted" / student).rglob("progress*.jsonl"))
+
+
+def _submission(student: str, lab: str, folder: Path) -> Submission:
+    """Return the notebook in a student's folder; a lone notebook of another name counts, and is mentioned."""
+    others = [path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts]
+    path, note = folder / f"{lab}.ipynb", ""
+    if path not in others and len(others) == 1:
+        path = others[0]
+        note = f"The notebook was handed in as {path.relative_to(folder)}, and was taken for {lab}.ipynb."
+    elif path not in others:
+        names = ", ".join(sorted(str(other.relative_to(folder)) for other in others)[:5])
+        said = f"several notebooks, none of them called {lab}.ipynb: {names}" if others else "no notebook"
+        return Submission(student, lab, None, trouble=f"The folder holds {said}.")
+    trouble = _unreadable(path, folder)
+    return Submission(student, lab, None if trouble else path, trouble, note)
+
+
+def _unreadable(path: Path, folder: Path) -> str:
+    """Say why a file cannot be a student's own notebook; "" where it can."""
     try:
-        _fill(folder, course, chosen)
+        if not path.resolve(strict=True).is_relative_to(folder.resolve()):
+            return "The notebook is a link to a file elsewhere, not a notebook that was handed in."
+        if path.stat().st_size > MAX_NOTEBOOK_BYTES:
+            return f"The notebook is larger than {MAX_NOTEBOOK_BYTES // 10**6} MB; the student can clear its outputs."
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        return f"The notebook cannot be read ({error.strerror})."
+    return ""
+
+
+def find_class(start: Path | None = None) -> ClassFolder:
+    """Return the class around `start` (default: the current folder), in it or above it."""
+    start = Path(start or Path.cwd()).expanduser().resolve()
+    for folder in (start, *start.parents):
+        if _is_class(folder):
+            return ClassFolder(folder)
+    raise CourseError(
+        f"{start} is not in a class folder.",
+        "Go into the folder of your class, or make one: mechinterp class init DIR.",
+    )
+
+
+def _is_class(folder: Path) -> bool:
+    return (folder / SECRET).is_file() and (folder / SETTINGS).is_file() and (folder / "source").is_dir()
+
+
+# --- making one -----------------------------------------------------------------------------------------------------
+
+
+def init(
+    folder: Path,
+    course: Course,
+    lessons: Iterable[str] | None = None,
+    roster: Path | None = None,
+    database: str | None = None,
+) -> list[str]:
+    """Make a class folder, or add labs and students to one; return what to do next, as lines.
+
+    A new class has the named lessons (none = all). What a class has already stays as it is.
+    """
+    require_nbgrader()
+    chosen = [course.lesson(name) for name in lessons] if lessons else None
+    students = read_roster(roster) if roster else []
+    folder = Path(folder).expanduser()
+    if folder.is_dir() and _is_class(folder):
+        return _extend(ClassFolder(folder.resolve()), course, chosen or [], students, database)
+    chosen = chosen or list(course.lessons)
+    folder = _empty(folder)
+    try:
+        _fill(folder, course, chosen, students, database)
     except BaseException:  # Ctrl-C too: a class is there whole, or not at all
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
-    labs = ", ".join(lesson.stem for lesson in chosen)
     return [
-        f"Made a class in {folder}: {labs}.",
+        f"Made a class in {folder}: {', '.join(lesson.stem for lesson in chosen)}.",
+        *_enrolled(students),
         f"Students get release/. Keep source/ and {SECRET} to yourself.",
-        f"README.md in {folder} has the five commands to hand out, grade and return.",
+        f"README.md in {folder} says how to hand out, collect, grade, look and return.",
     ]
 
 
-def _fill(folder: Path, course: Course, chosen: list[Lesson]) -> None:
-    seed = _secret(folder)
-    for lesson in chosen:
-        path = folder / "source" / lesson.stem / f"{lesson.stem}.ipynb"
+def _fill(folder: Path, course: Course, chosen: list[Lesson], students: list[Student], database: str | None) -> None:
+    _secret(folder)
+    where = OTHER_DATABASE.format(url=database) if database else SQLITE
+    settings = CONFIG.format(name=_course_id(folder), database=where)
+    (folder / SETTINGS).write_text(settings, encoding="utf-8")
+    made = ClassFolder(folder)
+    _enrol(made, students)  # first: an address that no database answers at is found out in a moment
+    _add_labs(made, course, chosen)
+
+
+def _extend(
+    made: ClassFolder, course: Course, chosen: list[Lesson], students: list[Student], database: str | None
+) -> list[str]:
+    """Add labs and students to a class that is there."""
+    if database and database != made.database:
+        raise CourseError(
+            f"{made.root} has a gradebook already.",
+            f"Change its address in {SETTINGS} (c.CourseDirectory.db_url); `mechinterp class grade` fills the new one.",
+        )
+    new = [lesson for lesson in chosen if lesson.stem not in made.labs]
+    if not new and not students:
+        raise CourseError(
+            f"{made.root} is a class already{', and has these labs' if chosen else ''}.",
+            "Nothing was changed. To add to it, name labs (--lessons) or students (--roster) that it lacks.",
+        )
+    _enrol(made, students)
+    try:
+        _add_labs(made, course, new)
+    except BaseException:
+        for lesson in new:
+            shutil.rmtree(made.root / "source" / lesson.stem, ignore_errors=True)
+        raise
+    added = f"Added to the class in {made.root}: {', '.join(lesson.stem for lesson in new)}." if new else ""
+    return [*filter(None, [added]), *_enrolled(students)]
+
+
+def _add_labs(made: ClassFolder, course: Course, lessons: list[Lesson]) -> None:
+    for lesson in lessons:
+        path = made.root / "source" / lesson.stem / f"{lesson.stem}.ipynb"
         path.parent.mkdir(parents=True)
-        path.write_text(text_of(source_notebook(course, lesson, seed)), encoding="utf-8", newline="\n")
-    (folder / "nbgrader_config.py").write_text(CONFIG.format(name=_course_id(folder)), encoding="utf-8")
-    labs = ", ".join(lesson.stem for lesson in chosen)
-    readme = README.format(title=course.title, secret=SECRET, example=chosen[0].stem, labs=labs)
-    (folder / "README.md").write_text(readme, encoding="utf-8")
-    for lesson in chosen:
-        _release(folder, lesson)
+        path.write_text(text_of(source_notebook(course, lesson, made.seed)), encoding="utf-8", newline="\n")
+    if lessons:
+        labs = made.labs
+        readme = README.format(title=course.title, secret=SECRET, example=labs[0], labs=", ".join(labs))
+        (made.root / "README.md").write_text(readme, encoding="utf-8")
+    for lesson in lessons:
+        release(made.root, lesson.stem)
+
+
+def _enrol(made: ClassFolder, students: list[Student]) -> None:
+    from .gradebook import opened
+
+    with opened(made) as gradebook:
+        for student in students:
+            gradebook.enrol(student)
+
+
+def _enrolled(students: list[Student]) -> list[str]:
+    count = "1 student" if len(students) == 1 else f"{len(students)} students"
+    return [f"The roster has {count}; they are in the gradebook."] if students else []
 
 
 def nbgrader(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -109,13 +261,13 @@ def nbgrader(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def _release(folder: Path, lesson: Lesson) -> None:
+def release(folder: Path, lab: str, *options: str) -> None:
     """Let nbgrader make the release version and enter the lab into its gradebook."""
-    done = nbgrader(folder, "generate_assignment", lesson.stem)
-    if not (folder / "release" / lesson.stem / f"{lesson.stem}.ipynb").is_file():
+    done = nbgrader(folder, "generate_assignment", lab, *options)
+    if done.returncode or not (folder / "release" / lab / f"{lab}.ipynb").is_file():
         last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
         raise CourseError(
-            f"nbgrader could not release {lesson.stem}: {last}",
+            f"nbgrader could not release {lab}: {last}",
             "Install the versions in constraints.txt, check the disk, and try again.",
         )
 
@@ -128,6 +280,7 @@ def _empty(folder: Path) -> Path:
             raise CourseError(f"{folder} is not empty.", "Name a new folder: mechinterp class init DIR.")
         folder.chmod(0o700)  # the sources and the gradebook hold the secret too
         (folder / "source").mkdir()
+        (folder / "submitted").mkdir()
     except FileExistsError:
         raise CourseError(f"{folder} is a file, not a folder.", "Name a new folder.") from None
     except OSError as error:
@@ -145,4 +298,4 @@ def _secret(folder: Path) -> int:
 
 def _course_id(folder: Path) -> str:
     """Return the folder's name as nbgrader accepts it: letters, digits, - and _."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in folder.name) or "class"
+    return re.sub(r"[^\w-]", "-", folder.name) or "class"
