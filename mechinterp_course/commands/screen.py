@@ -79,57 +79,12 @@ def duration(minutes: int) -> str:
 # --- the learner's screens ------------------------------------------------------------------------------------------
 
 
-def resume(screen: Screen, where) -> None:
-    """Print when the learner was last here, what is next and how far they are."""
-    streak = f", {where.streak} days in a row" if where.streak > 1 else ""
-    so_far = Text.assemble(
-        bar(where.passed, where.total, 20), f"  {where.passed} of {count(where.total, 'exercise')} passed{streak}"
-    )
-    following = f"{where.next}; about {duration(where.minutes)}" if where.next else "You have done all there is."
-    rows: list[tuple[str, str | Text]] = [("Last time", where.last)] if where.last else []
-    screen.facts([*rows, ("Next", Text(following, "bold")), ("So far", so_far)])
-
-
 def serving(screen: Screen, address: str) -> None:
     """Print where JupyterLab is and how to stop it."""
     screen.line()
     screen.line("JupyterLab is ready:")
     screen.exact(f"  {address}")
     screen.line("It saves by itself every few seconds. Stop it with Ctrl-C.", "dim")
-
-
-def status(screen: Screen, found) -> None:
-    """Print the table of lessons, and what is next."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    table.add_column("", no_wrap=True)
-    table.add_column("Lesson")
-    table.add_column("", no_wrap=True)
-    for name in ("Passed", "Hints", "Left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("Next", no_wrap=True)
-    for row in found.lessons:
-        table.add_row(
-            row.number,
-            Text(row.title, "bold" if row.is_now else ""),
-            bar(row.passed, row.total),
-            f"{row.passed}/{row.total}",
-            str(row.hints),
-            duration(row.minutes_left) if row.next else "",
-            Text(row.next, "bold" if row.is_now else "dim") if row.next else Text("done", "green"),
-        )
-    screen.console.print(table)
-    screen.line()
-    following = f"{found.next}; about {duration(found.next_minutes)}" if found.next else "You have done all there is."
-    rows: list[tuple[str, str | Text]] = [("Next", following)]
-    if found.streak > 1:
-        rows.append(("Streak", f"{found.streak} days in a row"))
-    if found.outdated:
-        rows.append(("New", "A new release of the course is installed: `mechinterp update` brings it here."))
-    if found.damaged:
-        rows.append(
-            ("Note", f"{count(found.damaged, 'line')} of progress.jsonl cannot be read; everything else counts.")
-        )
-    screen.facts(rows)
 
 
 def outcome(screen: Screen, found) -> None:
@@ -262,13 +217,51 @@ def imported(screen: Screen, done) -> None:
     for path in done.beside:
         screen.line(f"  {path}: saved beside yours, because the two could not be brought together", "yellow")
     if done.damaged:
-        screen.line(f"{_many(done.damaged, 'line')} of the progress file could not be read, and were left out.", "yellow")
+        screen.line(
+            f"{_many(done.damaged, 'line')} of the progress file could not be read, and were left out.", "yellow"
+        )
     if done.backup:
         screen.line(f"Your notebooks as they were before are in {done.backup}.", "dim")
 
 
 def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def paper_ladder(screen: Screen, steps: list, course) -> None:
+    """Print what to read, lesson by lesson, with what is read already ticked off."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("", "Lesson", "Name", "What"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    table.add_column("Minutes", justify="right", no_wrap=True)
+    for step in steps:
+        tick = Text("✓", "green") if step.read_on else Text("·", "dim")
+        what = Text(f"{step.short}, ")
+        what.append(step.paper["title"], "italic")
+        table.add_row(tick, step.lessons[0], Text(step.id, "bold"), what, str(step.paper.get("minutes", "")))
+    screen.console.print(table)
+    left = [step for step in steps if not step.read_on]
+    minutes = sum(int(step.paper.get("minutes", 0)) for step in left)
+    screen.line(f"\n{len(steps) - len(left)} of {len(steps)} read; {minutes / 60:.0f} hours left. Nobody reads them all.", "dim")
+    if left:
+        screen.line(f"Next: `mechinterp papers {left[0].id}` shows what to read in it, and with which questions.", "dim")
+
+
+def paper(screen: Screen, one: dict, step, course) -> None:
+    """Print one entry: what it is, what to read of it, its questions and its neighbours."""
+    from ..tutor.papers import authors
+
+    screen.line(one["title"], "bold")
+    rows = [("by", f"{authors(one.get('authors', ''))}, {one.get('year', '')}"), ("at", one["address"])]
+    rows += [("read", f"{one['read']}; about {one['minutes']} minutes")] if one.get("read") else []
+    rows += [("with lesson", ", ".join(step.lessons))] if step else []
+    others = [course.papers[other] for other in one.get("connects", ()) if other in course.papers]
+    rows += [("connects to", "; ".join(f"{other['id']}: {other['title']}" for other in others))] if others else []
+    rows += [("read on", step.read_on)] if step and step.read_on else []
+    screen.facts(rows)
+    for number, question in enumerate(one.get("questions", ()), 1):
+        screen.line(f"  {number}. {question}")
+    screen.line()
 
 
 # --- models and authors ---------------------------------------------------------------------------------------------

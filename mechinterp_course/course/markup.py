@@ -1,7 +1,7 @@
 """The links inside a lesson's text: `[[term:softmax]]`, `[[paper:elhage2021]]`, `[[lesson:02]]`, `[[lab:02]]`.
 
 The builder turns them into links that fit the notebook they stand in; the contract looks for those that lead nowhere.
-Imports the catalogue only.
+Imports the catalogue, and how papers are cited.
 """
 
 import posixpath
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..tutor.catalog import Course, Lesson
+from ..tutor.papers import authors
 
 HOME = "lessons/home.ipynb"
 GLOSSARY = "lessons/glossary.ipynb"
@@ -63,16 +64,8 @@ def destination(reference: Reference, course: Course) -> tuple[str, str]:
 
 def cited(paper: dict) -> str:
     """Return a paper as a reader looks for it: "Elhage et al. 2021, *A Mathematical Framework …*"."""
-    who = " ".join(text for text in (_authors(paper.get("authors", "")), str(paper.get("year", ""))) if text)
+    who = " ".join(text for text in (authors(paper.get("authors", "")), str(paper.get("year", ""))) if text)
     return f"{who}, *{paper.get('title', paper['id'])}*" if who else f"*{paper.get('title', paper['id'])}*"
-
-
-def _authors(authors: str | list[str]) -> str:
-    """Return the family names as they are cited: one, two joined by "and", or the first and "et al."."""
-    if isinstance(authors, str):
-        return authors
-    names = [name.split()[-1] for name in authors]
-    return f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
 
 
 def lesson_path(lesson: Lesson) -> str:

@@ -3,11 +3,16 @@
 Imports the catalogue and the notebook's own words; nothing of nbgrader.
 """
 
+import html
+import re
+
 from ..tutor.catalog import Card, Course, Lesson, read_cells
+from ..tutor.papers import first_read
 from .markup import GLOSSARY, HOME, anchor, lab_path, lesson_path, relative, resolve
 from .notebook import Ids, new_cell
 
 _DOT = " &nbsp;·&nbsp; "
+_READ = re.compile(r"(?ms)^## Read\s*$.*?(?=^## |\Z)")  # the section, up to the next one
 CONTENTS = "[[contents]]"  # where home.py wants the table of lessons
 
 
@@ -102,6 +107,26 @@ def contents_table(course: Course) -> str:
         minutes = " + ".join(str(sitting.minutes) for sitting in lesson.sittings)
         rows.append(f"| {number} | [{title}]({reading}): {lesson.summary} | [Lab]({lab}), {count} | {minutes} |")
     return "\n".join(rows)
+
+
+def with_questions(course: Course, lesson: Lesson, source: str) -> str:
+    """Return a cell's text with, at the end of its Read section, the questions to read each paper with.
+
+    A paper's questions stand in the lesson that is the first to send to it.
+    """
+    found = _READ.search(source)
+    steps = first_read(course, lesson) if found else []
+    if not steps:
+        return source
+    blocks = [
+        f"<details><summary>{html.escape(step.short)}, <i>{html.escape(step.paper['title'])}</i>: read "
+        f"{html.escape(step.paper.get('read', 'all of it'))}. About {_minutes(step.paper['minutes'])}.</summary>\n\n"
+        + "\n".join(f"{i}. {question}" for i, question in enumerate(step.questions, 1))
+        + f"\n\nRead? `mechinterp papers --done {step.id}` keeps it.\n\n</details>"
+        for step in steps
+    ]
+    asked = "Three questions to read each with; click to open:\n\n" + "\n".join(blocks)
+    return f"{source[: found.end()].rstrip()}\n\n{asked}\n\n{source[found.end() :]}".rstrip("\n")
 
 
 def glossary_cells(course: Course) -> list:
