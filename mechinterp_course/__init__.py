@@ -17,6 +17,7 @@ _TOOLS = {
     "quiz": "quiz",
     "reveal": "quiz",
     "home": "home",
+    "calibration": "calibration_view",
 }
 __all__ = ["__version__", *_TOOLS]
 

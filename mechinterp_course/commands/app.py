@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import CourseError
-from . import author, classroom, learner, models, transfer
+from . import author, classroom, hour, journal, learner, models, papers, transfer
 
 HELP = """
 Mechanistic interpretability, an hour a day: lessons and labs in JupyterLab, checked as you go, all on this machine.
@@ -21,6 +21,7 @@ EXAMPLES = """
 
   mechinterp start                      make ~/mechinterp and open it
   mechinterp                            go on where you were
+  mechinterp plan --days mon-fri        an hour on weekdays, as a calendar
   mechinterp check causal_mask          is the saved answer right?
   mechinterp hint causal_mask           one step further
   mechinterp compare causal_mask        your answer beside the course's
@@ -37,6 +38,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 learner.add_to(app)
+hour.add_to(app)
+journal.add_to(app)
+papers.add_to(app)
 transfer.add_to(app)
 app.add_typer(author.app, name="author", rich_help_panel="For authors")
 app.add_typer(classroom.app, name="class", rich_help_panel="For teachers")

@@ -47,17 +47,20 @@ def resume(browser: bool, port: int | None) -> None:
         )
         return
     from ..tutor import jupyter, progress
+    from ..tutor.home import store
     from ..tutor.resume import resume as where_left_off
+    from . import hour_screen
     from . import screen as show
 
-    ws = use_workspace()
-    where = where_left_off(ws, course(), datetime.now().astimezone())
+    ws, book = use_workspace(), course()
+    where = where_left_off(ws, book, datetime.now().astimezone())
     screen = show.console()
-    show.resume(screen, where)
+    hour_screen.resume(screen, where)
     if ws.is_outdated:
-        screen.line("A new release of the course is installed: `mechinterp update` brings it here.", "yellow")
+        screen.line(hour_screen.OUTDATED, "yellow")
 
     def ready(server) -> None:
+        store(ws, book, where.glance)
         progress.record("open", lesson=where.lesson, sitting=where.sitting)
         show.serving(screen, server.address(where.notebook))
 
@@ -76,6 +79,10 @@ def start(
     The workspace is a folder with your own copy of the notebooks. Where there is one already, it is opened.
     """
     from ..tutor import jupyter, workspace
+    from ..tutor.catalog import course
+    from ..tutor.glance import of_workspace
+    from ..tutor.home import store
+    from . import hour_screen
     from . import screen as show
 
     screen = show.console()
@@ -83,13 +90,18 @@ def start(
     os.environ["MECHINTERP_WORKSPACE"] = str(ws.root)
     screen.line(f"{'✓ Your workspace is' if is_new else '✓ Your workspace'} {ws.root}", "green")
     if not is_new and ws.is_outdated:
-        screen.line("A new release of the course is installed: `mechinterp update` brings it here.", "yellow")
-    home = workspace.HOME
-    jupyter.serve(ws, home, port, not no_browser, lambda server: show.serving(screen, server.address(home)))
+        screen.line(hour_screen.OUTDATED, "yellow")
+
+    def ready(server) -> None:
+        book = course()
+        store(ws, book, of_workspace(ws.root, book, datetime.now().date()))
+        show.serving(screen, server.address(workspace.HOME))
+
+    jupyter.serve(ws, workspace.HOME, port, not no_browser, ready)
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show how far you are."""
+    """Show how far you are: the lessons, today's hour, your streak, what is due, how sure you are."""
     from ..tutor import report
     from ..tutor.catalog import course
 
@@ -98,9 +110,10 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         print(found.as_json())
         return
-    from . import screen as show
+    from . import hour_screen
+    from .screen import console
 
-    show.status(show.console(), found)
+    hour_screen.status(console(), found)
 
 
 def check(

@@ -228,6 +228,35 @@ def _many(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
+def journal_by_day(screen: Screen, entries: list, course) -> None:
+    """Print the journal, a heading for each day; a question has the name by which it is marked as answered."""
+    from ..tutor.journal import lesson_of
+
+    if not entries:
+        screen.line("Nothing is written yet. Every lesson ends with two cells for it: what surprised you, and what you still ask.")
+        return
+    day = None
+    for entry in entries:
+        if entry.day != day:
+            day = entry.day
+            screen.line(f"{day:%A, %d %B %Y}", "bold")
+        lesson = lesson_of(entry, course)
+        where = f"lesson {lesson.number}" if lesson else entry.lesson
+        mark = {True: Text("?", "yellow"), False: Text("✓", "green")}[entry.is_open] if entry.section == "questions" else Text("!")
+        name = entry.id if entry.section == "questions" else ""
+        table = Table.grid(padding=(0, 1))
+        for width in (1, 9, 7):
+            table.add_column(width=width, no_wrap=True)
+        table.add_column(ratio=1)
+        table.add_row(" ", Text(where, "dim"), Text(name, "dim"), Text.assemble(mark, " ", entry.text))
+        if entry.answer:
+            table.add_row("", "", "", Text(f"→ {entry.answer}", "green"))
+        screen.console.print(table)
+    still = sum(entry.is_open for entry in entries)
+    if still:
+        screen.line(f"\n{still} open. `mechinterp journal --answered NAME --with TEXT` closes one; until then it comes back in review.", "dim")
+
+
 def paper_ladder(screen: Screen, steps: list, course) -> None:
     """Print what to read, lesson by lesson, with what is read already ticked off."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

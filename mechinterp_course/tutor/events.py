@@ -81,7 +81,7 @@ def record(kind: str, **data) -> None:
     A disk that is full or read-only never stops a check: it is mentioned once.
     """
     global _told_once
-    event = _new_event(kind, data)
+    event = new_event(kind, data)
     workspace = find_workspace()
     if workspace is None:
         _session.append(event)
@@ -95,7 +95,8 @@ def record(kind: str, **data) -> None:
             print(f"Your progress could not be saved in {workspace / FILE} ({error.strerror}). Everything else works.")
 
 
-def _new_event(kind: str, data: dict) -> Event:
+def new_event(kind: str, data: dict) -> Event:
+    """Return an event of this moment, not written anywhere yet."""
     global _latest
     # Two events of one moment must stay in their order: a changed prediction would else be the old one.
     now = _latest = max(datetime.now(UTC), _latest + timedelta(microseconds=1))

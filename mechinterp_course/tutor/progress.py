@@ -6,7 +6,7 @@ their names here too: `progress.record`, `progress.load`. Imports `catalog` and 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 
 from .catalog import Course, Lesson, Question
 from .events import FILE, MARKER, Event, Log, find_workspace, load, merge, parse, read, record
@@ -31,6 +31,8 @@ __all__ = [
     "record",
     "state",
 ]
+
+NOT_WORK = ("open", "plan", "rest", "calendar")  # kinds of events that do not make a day one that was worked on
 
 
 @dataclass
@@ -116,17 +118,7 @@ class State:
     lessons: dict[str, LessonState]  # by lesson id, in the order of the course
     last: Event | None
     next: Next | None  # None once everything is done
-    days: tuple[date, ...]  # on which something was done, in order
-
-    def streak(self, today: date) -> int:
-        """Return how many days in a row, up to today or yesterday, something was done."""
-        days, day = set(self.days), today
-        if day not in days:
-            day -= timedelta(days=1)
-        count = 0
-        while day in days:
-            count, day = count + 1, day - timedelta(days=1)
-        return count
+    days: tuple[date, ...]  # on which something was done, in order (opening a notebook and planning do not count)
 
 
 def state(events: Iterable[Event], course: Course) -> State:
@@ -153,7 +145,7 @@ def state(events: Iterable[Event], course: Course) -> State:
         lessons,
         last=events[-1] if events else None,
         next=_next(lessons.values(), exercises),
-        days=tuple(sorted({date.fromisoformat(event.day) for event in events})),
+        days=tuple(sorted(map(date.fromisoformat, {e.day for e in events if e.kind not in NOT_WORK}))),
     )
 
 

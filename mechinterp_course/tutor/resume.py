@@ -5,7 +5,8 @@ from datetime import date, datetime
 
 from . import progress, workspace
 from .catalog import Course
-from .progress import Event, State
+from .glance import Glance, glance
+from .progress import NOT_WORK, Event
 from .workspace import Workspace
 
 
@@ -18,53 +19,49 @@ class Resume:
     minutes: int
     passed: int
     total: int
-    streak: int
     notebook: str  # the one to open, as a path in the workspace
-    lesson: str = ""
-    sitting: str = ""
+    lesson: str
+    sitting: str
+    glance: Glance
 
 
 def resume(ws: Workspace, course: Course, now: datetime) -> Resume:
     """Return where the learner is."""
     events = progress.load(ws.root)
-    state = progress.state(events, course)
-    following = state.next
-    done = sum(lesson.passed for lesson in state.lessons.values())
-    common = {
-        "last": last_time(events, now),
-        "passed": done,
-        "total": len(course.exercises),
-        "streak": state.streak(now.date()),
-    }
-    if following is None:
-        return Resume(next="", minutes=0, notebook=workspace.HOME, **common)
-    lesson, sitting = following.lesson, following.sitting
-    reading = sitting.name == "reading"
+    seen = glance(events, course, now.date())
+    piece = seen.today.next
+    notebook = workspace.HOME
+    if piece:
+        notebook = workspace.reading_path(piece.lesson) if piece.is_reading else workspace.lab_path(piece.lesson)
     return Resume(
-        next=next_words(state),
-        minutes=sitting.minutes_left,
-        notebook=workspace.reading_path(lesson) if reading else workspace.lab_path(lesson),
-        lesson=lesson.id,
-        sitting=sitting.name,
-        **common,
+        last=last_time(events, now),
+        next=next_words(seen),
+        minutes=piece.minutes if piece else 0,
+        passed=sum(lesson.passed for lesson in seen.state.lessons.values()),
+        total=len(course.exercises),
+        notebook=notebook,
+        lesson=piece.lesson.id if piece else "",
+        sitting=piece.sitting if piece else "",
+        glance=seen,
     )
 
 
-def next_words(state: State) -> str:
+def next_words(seen: Glance) -> str:
     """Return what comes next: "Lesson 02, A transformer from scratch: lab A, from the exercise causal_mask"."""
-    following = state.next
-    if following is None:
+    piece = seen.today.next
+    if piece is None:
         return ""
     exercise = ""
-    if following.exercise:
-        exercise = f", {'from' if following.sitting.done else 'beginning with'} the exercise {following.exercise}"
-    return f"Lesson {following.lesson.number}, {following.lesson.title}: {following.sitting.name}{exercise}"
+    if piece.exercises:
+        begun = any(s.done for s in seen.state.lessons[piece.lesson.id].sittings if s.name == piece.sitting)
+        exercise = f", {'from' if begun else 'beginning with'} the exercise {piece.exercises[0]}"
+    return f"Lesson {piece.lesson.number}, {piece.lesson.title}: {piece.sitting}{exercise}"
 
 
 def last_time(events: list[Event], now: datetime) -> str:
     """Return when the learner was last here and what they did that day; empty where they never were."""
-    # Opening a notebook is recorded too; what was done in it says more.
-    told = [event for event in events if event.kind != "open"] or list(events)
+    # Opening a notebook and planning are recorded too; what was done says more.
+    told = [event for event in events if event.kind not in NOT_WORK] or list(events)
     if not told:
         return ""
     last = told[-1]
@@ -89,6 +86,9 @@ def _did(event: Event) -> str:
         "quiz": "answered a question",
         "reveal": "looked at how a prediction went",
         "read": f"read lesson {str(event.data.get('lesson', ''))[1:3]}",
+        "plan": "made a plan",
+        "rest": "took days off",
+        "calendar": "wrote your calendar",
         "open": f"opened lesson {str(event.data.get('lesson', ''))[1:3]}",
     }
     return words.get(event.kind, "were here")

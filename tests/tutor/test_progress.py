@@ -317,18 +317,17 @@ def test_a_choice_that_a_new_release_dropped_is_no_answer(book):
     assert question["uniform-loss"].choice is None
 
 
-def test_the_streak_counts_days_in_a_row_up_to_today_or_yesterday(book):
-    days = ["2026-03-01", "2026-03-03", "2026-03-04", "2026-03-05"]
-    now = state([event(i, day=day) for i, day in enumerate(days)], book)
+def test_the_days_are_those_on_which_something_was_done(book):
+    """Opening a notebook, planning, days off and the calendar file do not make a day one that was worked on."""
+    days = ["2026-03-01", "2026-03-03", "2026-03-04"]
+    idle = [event(10 + i, kind, day=f"2026-03-1{i}") for i, kind in enumerate(("open", "plan", "rest", "calendar"))]
+    now = state([*(event(i, day=day) for i, day in enumerate(days)), *idle], book)
     assert now.days == tuple(date.fromisoformat(day) for day in days)
-    assert now.streak(date(2026, 3, 5)) == 3
-    assert now.streak(date(2026, 3, 6)) == 3
-    assert now.streak(date(2026, 3, 7)) == 0
 
 
 def test_nothing_done_is_a_state_too(book):
     now = state([], book)
-    assert now.last is None and now.days == () and now.streak(date(2026, 3, 5)) == 0
+    assert now.last is None and now.days == ()
     assert not any(lesson.begun for lesson in now.lessons.values())
 
 

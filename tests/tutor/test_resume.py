@@ -7,6 +7,7 @@ import pytest
 from learner import LAB, READING, built_fixture, learner_fixture, release_fixture  # noqa: F401
 
 from mechinterp_course.tutor import catalog, progress, workspace
+from mechinterp_course.tutor.plan import Plan
 from mechinterp_course.tutor.report import report
 from mechinterp_course.tutor.resume import resume
 
@@ -39,6 +40,15 @@ def test_several_exercises_of_a_day_are_counted_and_opening_is_not_doing(learner
     passed("double", "quadruple")
     progress.record("open", lesson="l00_first_steps", sitting="lab A")
     assert resume(learner, catalog.course(), NOW).last.endswith("you passed 2 exercises, the last one quadruple")
+
+
+def test_planning_is_not_doing(learner):
+    progress.record("plan", **Plan(start=NOW.date(), days=tuple(range(7))).data)
+    assert resume(learner, catalog.course(), NOW).last.endswith("you made a plan")
+    passed("double")
+    progress.record("rest", first="2026-01-01", last="2026-01-01")
+    progress.record("calendar", days=[], sequence=0)
+    assert resume(learner, catalog.course(), NOW).last.endswith("you passed double")
 
 
 @pytest.mark.parametrize(("days", "words"), [(1, "Yesterday at "), (3, "Last "), (40, "")])
@@ -83,7 +93,15 @@ def test_the_status_counts_exercises_hints_and_minutes(learner):
     first = found.lessons[0]
     assert (first.passed, first.total, first.hints, first.minutes_left, first.is_now) == (1, 3, 2, 55, True)
     assert found.lessons[1].next == "reading"
-    assert json.loads(found.as_json())["lessons"][0]["number"] == "00"
+    data = json.loads(found.as_json())
+    assert data["lessons"][0]["number"] == "00"
+    assert data["today"] == [
+        {"what": "00 First steps: reading", "minutes": 5, "minutes_left": 0},
+        {"what": "00 First steps: lab A", "minutes": 30, "minutes_left": 25},
+    ]
+    assert (data["plan"], data["streak"], data["days_worked"], data["reviews_due"]) == (None, 1, 1, 0)
+    assert data["calibration"]["count"] == 0 and data["calibration"]["verdict"] == "10 more to say anything"
+    assert "glance" not in data
 
 
 def test_a_damaged_line_is_counted(learner):
