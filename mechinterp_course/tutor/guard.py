@@ -68,6 +68,8 @@ class Guarded:
     def _run(self, args: tuple, kwargs: dict):
         try:
             return self.answer(*args, **kwargs)
+        except (Miss, Unsolved):  # an answer that runs in another process has said there what went wrong
+            raise
         except NotImplementedError as error:
             if not _is_starter_line(error):  # torch raises it too, for an operation that a type does not have
                 raise Raised(_explain(self.name, error)) from error
