@@ -1,6 +1,6 @@
 """Rules that say when a feature should be active, from the exact labels and the text of tokens.
 
-A rule is true or false of every token of a sample: "part of a docstring", "the token is ␣self", "in a line whose first token is import".
+A rule is true or false of every token of a sample: "part of a docstring", "the token is ␣self", "in a line whose first word is import".
 How well rules fit features, neurons and random directions is measured in `feature_scores`. Must not import TransformerLens.
 """
 
@@ -227,19 +227,23 @@ def _of_text(sample: Sample, before: Before) -> dict[tuple[str, str], np.ndarray
 
 
 def _kinds(before: Before):
-    """(name, sentence, (token,) text or None) of the kinds of rules of which one at most holds for a token."""
+    """(name, words -> sentence, (token,) word or None) of the kinds of rules of which one at most holds for a token."""
     texts = np.append(before.vocabulary, None)
     stripped = np.array([None if w is None or not w.strip() else w.strip().lower() for w in texts], dtype=object)
     several = {w for w in set(stripped) if w is not None and (stripped == w).sum() > 1}
     either = np.array([w if w in several else None for w in stripped], dtype=object)
     first = before.first_words()
-    yield "token", "the token {}", texts[before.here].reshape(-1)
-    yield "word", "{}, also with a space or capitals", either[before.here].reshape(-1)
-    yield "after", "right after {}", texts[before.last].reshape(-1)
-    yield "line", "in a line whose first token is {}", stripped[first].reshape(-1)
+
+    def variants(word: str) -> str:
+        return "the token " + " or ".join(visible(w) for w in texts[:-1][stripped[:-1] == word])
+
+    yield "token", lambda word: f"the token {visible(word)}", texts[before.here].reshape(-1)
+    yield "word", variants, either[before.here].reshape(-1)
+    yield "after", lambda word: f"right after {visible(word)}", texts[before.last].reshape(-1)
+    yield "line", lambda word: f"in a line whose first word is {visible(word)}", stripped[first].reshape(-1)
 
 
-def _kind(words, halves, name: str, sentence: str, names: list[str], says: list[str]) -> np.ndarray:
+def _kind(words, halves, name: str, sentence, names: list[str], says: list[str]) -> np.ndarray:
     """Number the words that are frequent enough as rules, behind those that have a number; return (token,) numbers."""
     known = words != None  # noqa: E711  an array of objects, compared one by one
     vocabulary, place = np.unique(words[known].astype(str), return_inverse=True)
@@ -251,7 +255,6 @@ def _kind(words, halves, name: str, sentence: str, names: list[str], says: list[
     rule = np.full(len(vocabulary) + 1, -1)
     rule[np.flatnonzero(frequent)] = len(names) + np.arange(frequent.sum())
     for word in vocabulary[frequent]:
-        shown = visible(str(word))
-        names.append(f"{name} {shown}")
-        says.append(sentence.format(shown))
+        names.append(f"{name} {visible(str(word))}")
+        says.append(sentence(str(word)))
     return rule[number]

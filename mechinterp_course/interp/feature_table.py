@@ -18,7 +18,7 @@ from mechinterp_course.interp.feature_contexts import BANDS, around
 
 FORM = 1  # of the file
 FILE = "features.npz"  # in the folder of a bundled SAE
-BEFORE, AFTER = 20, 8  # tokens of a context around the one it is shown for
+BEFORE, AFTER = 24, 12  # tokens of a context around the one it is shown for
 STEPS = 255  # activations in contexts are stored as so many steps of the feature's largest one
 EFFECTS = 8  # tokens that a feature writes for, and as many against
 NEIGHBOURS = 6
@@ -32,6 +32,7 @@ class Place(NamedTuple):
     tokens: list[str]
     values: np.ndarray  # the activation on each token, to 1/255 of the feature's largest
     at: int  # the token that it was chosen for
+    opens: bool  # whether the window begins here: the model saw nothing before these tokens but BOS
 
 
 class Effect(NamedTuple):
@@ -151,6 +152,7 @@ class FeatureTable:
                 [self.texts[int(t)] for t in flat[start:stop]],
                 steps.astype(np.float32) / STEPS * self.most[i],
                 token - start,
+                start % length == 0,
             )
 
     def effects(self, feature: int) -> tuple[list[Effect], list[Effect]]:
