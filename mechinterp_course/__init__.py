@@ -18,6 +18,7 @@ _TOOLS = {
     "reveal": "quiz",
     "home": "home",
     "calibration": "calibration_view",
+    "explore": "explorer",
 }
 __all__ = ["__version__", *_TOOLS]
 
