@@ -12,7 +12,7 @@ import nbformat
 from ..tutor.catalog import QUESTION_KINDS, Cell, Course, Exercise, Lesson
 from .markup import GLOSSARY, HOME, lab_path, lesson_path, resolve, solution_path
 from .notebook import Ids, new_cell, notebook, text_of
-from .pages import card_text, glossary_cells, home_cells, navigation, sitting_text, with_questions
+from .pages import card_text, glossary_cells, home_cells, navigation, sitting_text, with_journal, with_questions
 from .readme import build_readme
 
 FOLDERS = ("lessons", "exercises", "solutions")
@@ -104,7 +104,7 @@ def lesson_notebook(course: Course, lesson: Lesson) -> nbformat.NotebookNode:
     for cell in cells:
         if cell.cell_type == "markdown":
             cell.source = with_questions(course, lesson, cell.source)
-    return _finished(course, lesson, cells, here, "lesson", "lesson.py")
+    return _finished(course, lesson, with_journal(cells), here, "lesson", "lesson.py")
 
 
 def source_notebook(course: Course, lesson: Lesson, seed: int | None = None) -> nbformat.NotebookNode:

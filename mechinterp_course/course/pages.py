@@ -12,6 +12,12 @@ from .markup import GLOSSARY, HOME, anchor, lab_path, lesson_path, relative, res
 from .notebook import Ids, new_cell
 
 _DOT = " &nbsp;·&nbsp; "
+ASKED = "## Questions I still have"
+SURPRISED = """## What surprised me
+
+Write it here: double-click this cell. What happened that you did not expect, or did not happen that you did? One sentence is enough."""
+ONE_A_LINE = """One question a line. `mechinterp journal` shows all that you have written, by day, and your questions come back in review
+until they are answered: write the answer below a question, after an arrow (`->`)."""
 _READ = re.compile(r"(?ms)^## Read\s*$.*?(?=^## |\Z)")  # the section, up to the next one
 CONTENTS = "[[contents]]"  # where home.py wants the table of lessons
 
@@ -127,6 +133,26 @@ def with_questions(course: Course, lesson: Lesson, source: str) -> str:
     ]
     asked = "Three questions to read each with; click to open:\n\n" + "\n".join(blocks)
     return f"{source[: found.end()].rstrip()}\n\n{asked}\n\n{source[found.end() :]}".rstrip("\n")
+
+
+def with_journal(cells: list) -> list:
+    """Return the cells with the journal at the end: "What surprised me", and "Questions I still have" in a cell of its own.
+
+    The lesson writes its invitation to ask; the rest is the same in every lesson. `mechinterp journal` reads these cells by their ids.
+    """
+    found = next((i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and ASKED in cell.source), None)
+    if found is None:
+        return cells
+    before, after = cells[found].source.split(ASKED, 1)
+    invitation, *rest = re.split(r"(?m)^(?=## )", after, maxsplit=1)
+    journal = [
+        new_cell("markdown", SURPRISED, "journal-surprised"),
+        new_cell("markdown", f"{ASKED}\n\n{invitation.strip()}\n\n{ONE_A_LINE}", "journal-questions"),
+    ]
+    cells[found].source = before.rstrip()
+    kept = [cells[found]] if cells[found].source else []
+    later = [new_cell("markdown", rest[0], f"{cells[found].id}-after")] if rest else []
+    return [*cells[:found], *kept, *journal, *later, *cells[found + 1 :]]
 
 
 def glossary_cells(course: Course) -> list:

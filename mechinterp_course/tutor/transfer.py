@@ -8,6 +8,7 @@ Imports nothing of Jupyter.
 import json
 import platform
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -95,7 +96,7 @@ def import_(ws: Workspace, source: Path) -> Imported:
             _bring_events(ws, file, result)
     except FileNotFoundError:
         raise CourseError(f"There is no file {source}.", "Name the file that `mechinterp export` made.") from None
-    except (zipfile.BadZipFile, ValueError, AttributeError, KeyError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, ValueError, AttributeError, KeyError, EOFError):
         raise _foreign(source) from None
     except OSError as error:
         raise CourseError(

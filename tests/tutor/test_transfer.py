@@ -114,9 +114,10 @@ def test_what_is_no_export_is_refused_and_changes_nothing(learner, tmp_path):
     good = transfer.export(learner, tmp_path / "good.zip")
     (tmp_path / "text.zip").write_text("no zip")
     (tmp_path / "cut.zip").write_bytes(good.read_bytes()[:-200])
-    damaged = bytearray(good.read_bytes())
-    damaged[len(damaged) // 3] ^= 0xFF
-    (tmp_path / "damaged.zip").write_bytes(damaged)
+    bits = good.read_bytes()
+    for part in range(1, 9):  # wherever a bit is wrong, it is noticed
+        at = len(bits) * part // 10
+        (tmp_path / f"damaged{part}.zip").write_bytes(bits[:at] + bytes([bits[at] ^ 0xFF]) + bits[at + 1 :])
     with zipfile.ZipFile(tmp_path / "foreign.zip", "w") as file:
         file.writestr("notebooks/a.ipynb", "{}")
     with zipfile.ZipFile(tmp_path / "escapes.zip", "w") as file:
@@ -124,7 +125,7 @@ def test_what_is_no_export_is_refused_and_changes_nothing(learner, tmp_path):
         file.writestr(progress.FILE, "")
         file.writestr("notebooks/../../evil.ipynb", "{}")
     before = {path: path.read_bytes() for path in learner.root.rglob("*") if path.is_file()}
-    for name in ("text.zip", "cut.zip", "damaged.zip", "foreign.zip", "escapes.zip"):
+    for name in ("text.zip", "cut.zip", *(f"damaged{part}.zip" for part in range(1, 9)), "foreign.zip", "escapes.zip"):
         with pytest.raises(CourseError, match="is not a file that"):
             transfer.import_(learner, tmp_path / name)
     with pytest.raises(CourseError, match="no file"):
