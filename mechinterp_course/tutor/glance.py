@@ -24,6 +24,7 @@ class Glance:
     """What is known of a learner on a day."""
 
     day: date
+    events: Log
     state: State
     plans: Plans
     today: Today
@@ -39,6 +40,7 @@ def glance(events: Log, course: Course, day: date, due: int = 0) -> Glance:
     plans = plan.plans(events)
     return Glance(
         day,
+        events,
         state,
         plans,
         today=hour.today(events, state, course, plans, day, due),
@@ -48,8 +50,8 @@ def glance(events: Log, course: Course, day: date, due: int = 0) -> Glance:
     )
 
 
-def of_workspace(root: Path, course: Course, day: date) -> Glance:
-    """Return what a workspace's progress files say on a day."""
+def of_workspace(root: Path | None, course: Course, day: date) -> Glance:
+    """Return what a workspace's progress files say on a day; by default those of the workspace around the current folder."""
     return glance(progress.load(root), course, day)
 
 

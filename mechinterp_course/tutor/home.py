@@ -8,10 +8,10 @@ import contextlib
 from datetime import date
 
 from ..errors import CourseError
-from . import notebook, progress
+from . import notebook
 from .catalog import Course, course
 from .events import find_workspace
-from .glance import Glance, glance
+from .glance import Glance, of_workspace
 from .home_view import home_html, home_text
 from .question_view import show
 from .workspace import HOME, Workspace
@@ -23,7 +23,7 @@ def home(today: date | None = None) -> None:
     """Show today's hour, your streak, what is due and how sure you are, and the lessons with your progress."""
     book = course()
     try:
-        seen = glance(progress.load(), book, today or date.today())
+        seen = of_workspace(None, book, today or date.today())
     except OSError as error:
         raise CourseError(
             f"Your progress in {find_workspace()} cannot be read ({error.strerror}).", "`mechinterp doctor` says more."

@@ -5,10 +5,9 @@ import math
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 
-from . import progress
 from .calibration import Calibration, Group
 from .catalog import Course
-from .glance import Glance, glance
+from .glance import Glance, of_workspace
 from .progress import LessonState
 from .resume import next_words
 from .workspace import Workspace
@@ -55,8 +54,7 @@ class Report:
 
 def report(ws: Workspace, course: Course, today: date) -> Report:
     """Return how far the learner is."""
-    events = progress.load(ws.root)
-    seen = glance(events, course, today)
+    seen = of_workspace(ws.root, course, today)
     hour = seen.today
     items = ({"what": i.piece.words, "minutes": i.piece.minutes, "minutes_left": i.left} for i in hour.items)
     return Report(
@@ -71,7 +69,7 @@ def report(ws: Workspace, course: Course, today: date) -> Report:
         days_worked=seen.streak.worked,
         calibration=_numbers(seen.calibration),
         outdated=ws.is_outdated,
-        damaged=events.damaged,
+        damaged=seen.events.damaged,
         notes=seen.notes,
         workspace=str(ws.root),
         glance=seen,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from . import progress, workspace
+from . import workspace
 from .catalog import Course
-from .glance import Glance, glance
+from .glance import Glance, of_workspace
 from .progress import NOT_WORK, Event
 from .workspace import Workspace
 
@@ -27,14 +27,13 @@ class Resume:
 
 def resume(ws: Workspace, course: Course, now: datetime) -> Resume:
     """Return where the learner is."""
-    events = progress.load(ws.root)
-    seen = glance(events, course, now.date())
+    seen = of_workspace(ws.root, course, now.date())
     piece = seen.today.next
     notebook = workspace.HOME
     if piece:
         notebook = workspace.reading_path(piece.lesson) if piece.is_reading else workspace.lab_path(piece.lesson)
     return Resume(
-        last=last_time(events, now),
+        last=last_time(seen.events, now),
         next=next_words(seen),
         minutes=piece.minutes if piece else 0,
         passed=sum(lesson.passed for lesson in seen.state.lessons.values()),

@@ -97,6 +97,8 @@ class Learner:
                 break  # that is enough for a day
         if len(self.events) > before:
             self.ledger.worked.append(day)
+        elif planned:
+            self.ledger.missed.append(day)  # opened, and did nothing
 
     # --- sittings ---
 
@@ -134,10 +136,10 @@ class Learner:
                 self.ledger.hints[name] = self.ledger.hints.get(name, 0) + 1
                 self.record("hint", exercise=name, level=self.ledger.hints[name])
         fate = self.random.random()
-        if fate < 0.04:
+        if fate < 0.05:
             self.record("give_up", exercise=name)
             self.ledger.gave_up.setdefault(name, day)
-        elif fate < 0.10 and name not in self.ledger.borrowed:
+        elif fate < 0.17 and name not in self.ledger.borrowed:
             self.record("borrow", exercise=name)  # and back to it another day
             self.ledger.borrowed.add(name)
         else:
