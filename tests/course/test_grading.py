@@ -16,6 +16,7 @@ import pytest
 from planted import plant
 
 from mechinterp_course.course import grading
+from mechinterp_course.course.grading import folder as class_folders
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import runner
 from mechinterp_course.tutor.reference import reference
@@ -143,7 +144,7 @@ def test_the_secret_stays_with_the_teacher(class_folder):
 
 def test_every_class_draws_its_own_secret(tmp_path):
     (tmp_path / "other").mkdir()
-    seeds = [grading.folder._secret(tmp_path), grading.folder._secret(tmp_path / "other")]
+    seeds = [class_folders._secret(tmp_path), class_folders._secret(tmp_path / "other")]
     assert seeds[0] != seeds[1]
     assert int((tmp_path / grading.SECRET).read_text()) == seeds[0]
 
@@ -204,7 +205,7 @@ def test_a_misspelt_lesson_makes_nothing(tmp_path, course):
 
 def test_a_release_that_fails_is_told(tmp_path, course, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "first line\nthe gradebook is locked\n")
-    monkeypatch.setattr(grading.folder, "nbgrader", lambda *arguments: failed)
+    monkeypatch.setattr(class_folders, "nbgrader", lambda *arguments: failed)
     with pytest.raises(CourseError, match="could not release 00_rows: the gradebook is locked"):
         grading.init(tmp_path / "class", course)
     assert list((tmp_path / "class").iterdir()) == []  # so that the next attempt finds an empty folder

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from ...errors import CourseError, unknown
 from ...tutor.catalog import Course, Lesson
-from ..build import source_notebook
-from ..notebook import text_of
 from ..release import require_nbgrader
 from .roster import Student, read_roster
 from .texts import CONFIG, OTHER_DATABASE, README, SQLITE
@@ -227,6 +225,9 @@ def _extend(
 
 
 def _add_labs(made: ClassFolder, course: Course, lessons: list[Lesson]) -> None:
+    from ..build import source_notebook
+    from ..notebook import text_of
+
     for lesson in lessons:
         path = made.root / "source" / lesson.stem / f"{lesson.stem}.ipynb"
         path.parent.mkdir(parents=True)
