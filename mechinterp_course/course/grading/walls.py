@@ -1,0 +1,89 @@
+"""On the student's side: what a process takes away from itself before it runs a student's code, through the kernel's own calls.
+
+Namespaces of its own (processes, files, shared memory), no privileges, limits. Linux only. Imports the standard library.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
+MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 0x40000
+PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 4, 24, 38, 36
+CAP_VERSION = 0x20080522
+STUDENT = 1000  # the user's number inside
+PRIVATE = ("/tmp", "/home", "/dev/shm")
+
+
+def _libc():
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _must(result: int, what: str) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def become(uid: int) -> None:
+    """Change from root to an ordinary user for good; for anybody else, and with 0, nothing happens."""
+    if uid and os.getuid() == 0:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    readable(True)
+
+
+def readable(yes: bool) -> None:
+    """Whether other processes of this user may look into this one."""
+    _libc().prctl(PR_SET_DUMPABLE, int(yes), 0, 0, 0)
+
+
+def own_namespaces(files_mib: int) -> None:
+    """Give this process and its children their own process numbers, shared memory and empty private folders."""
+    uid, gid, libc = os.getuid(), os.getgid(), _libc()
+    _must(libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC), "namespaces of its own")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{STUDENT} {uid} 1"), ("gid_map", f"{STUDENT} {gid} 1")):
+        file = os.open(f"/proc/self/{name}", os.O_WRONLY)
+        os.write(file, text.encode())
+        os.close(file)
+    _must(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
+    for folder in PRIVATE:
+        if os.path.isdir(folder):  # noqa: PTH112
+            options = f"size={files_mib}m,nr_inodes=20000,mode=0700".encode()
+            _must(libc.mount(b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options), f"a private {folder}")
+
+
+def no_privileges() -> None:
+    """Give up every capability, and every way to new ones."""
+    libc = _libc()
+    for capability in range(64):
+        if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0):
+            break
+    _must(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+    header = (ctypes.c_uint32 * 2)(CAP_VERSION, 0)
+    _must(libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())), "no capabilities")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of grandchildren whose parent ends, so that they can be found and ended."""
+    _libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def limit(cpu_seconds: int, memory_mib: int, processes: int, files_mib: int) -> None:
+    """Set this process's limits; its children inherit them. Memory counts from what is mapped now."""
+    mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115, PTH123
+    limits = {
+        resource.RLIMIT_CPU: cpu_seconds,
+        resource.RLIMIT_AS: mapped + memory_mib * 2**20,
+        resource.RLIMIT_NPROC: processes,
+        resource.RLIMIT_FSIZE: files_mib * 2**20,
+        resource.RLIMIT_NOFILE: 512,
+        resource.RLIMIT_CORE: 0,
+    }
+    for which, most in limits.items():
+        hard = resource.getrlimit(which)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(which, (most, most))
