@@ -62,16 +62,16 @@ class Sample:
         return self.texts[int(self.ids.reshape(-1)[token])]
 
 
-def code_sample(most: int | None = None) -> Sample:
-    """The bundled sample of Python source, cut into windows of 255 tokens; what is left at a file's end is not used.
+def code_sample(most: int | None = None, length: int = WINDOW) -> Sample:
+    """The bundled sample of Python source, cut into windows of `length` tokens; what is left at a file's end is not used.
 
     most: at most so many windows, taken evenly from all of them. The text is of the test split: no bundled model or SAE learnt on it.
     """
     files = labels.sample()
     code = CodeTokenizer()
     texts = {i: code.decode([i]) for i in range(code.d_vocab)}
-    found = [_cut(file.ids.astype(np.int64), WINDOW) for file in files]
-    named = {name: [_cut(file.labels[name], WINDOW) for file in files] for name in labels.LABELS}
+    found = [_cut(file.ids.astype(np.int64), length) for file in files]
+    named = {name: [_cut(file.labels[name], length) for file in files] for name in labels.LABELS}
     keep = _evenly(sum(map(len, found)), most)
     return Sample(
         ids=torch.from_numpy(np.concatenate(found)[keep]),

@@ -18,12 +18,13 @@ from mechinterp_course.interp.feature_sample import Sample
 WIDEST = 0.25  # a threshold lets through at most this share of the tokens
 FEWEST = 8  # and at least so many
 STEP = 1.5  # from one threshold to the next, so many times as many tokens
+ACTIVE = 1e-30  # the threshold of a feature that says yes wherever it is active
 EXPLAINED = 0.5  # a rule explains a unit where F1 on the other files is at least this
 CHUNK = 64  # units whose thresholds are tried at once
 
 HOW = (
     f"every unit gets the rule and the threshold with the highest F1 on the files with even numbers (thresholds let through {FEWEST} tokens, "
-    f"then {STEP} times as many each, at most {WIDEST:.0%} of the tokens, and a feature never a token where it is 0); precision, recall and F1 are "
+    f"then {STEP} times as many each, at most {WIDEST:.0%} of the tokens; a feature also all tokens where it is active, if those are no more); precision, recall and F1 are "
     "those on the files with odd numbers"
 )
 
@@ -53,7 +54,7 @@ class Scores(NamedTuple):
     """The best rule of every unit, and the best unit of every rule; chosen on one half of the files, figures of the other."""
 
     rule: np.ndarray  # (unit,) int: the number of its rule; -1 where the unit is never active in the first half
-    threshold: np.ndarray  # (unit,): it says yes at this activation and above
+    threshold: np.ndarray  # (unit,): it says yes at this activation and above; ACTIVE: wherever it is active
     precision: np.ndarray  # (unit,)
     recall: np.ndarray
     f1: np.ndarray
@@ -97,8 +98,12 @@ class _Search:
         self.best_f1, self.best_unit = np.zeros(len(rules)), np.full(len(rules), -1)
         self.best_threshold = np.zeros(len(rules))
 
-    def add(self, unit: np.ndarray, rank: np.ndarray, token: np.ndarray, value: np.ndarray, n: int) -> None:
-        """The next n units: entries (unit, token, value), by unit and falling value, `rank` from 0 within each."""
+    def add(self, unit: np.ndarray, rank: np.ndarray, token: np.ndarray, value: np.ndarray, active: np.ndarray) -> None:
+        """The next units: entries (unit, token, value), by unit and falling value, `rank` from 0 within each.
+
+        active: (unit,) on how many of the chosen tokens each can say yes at all.
+        """
+        n = len(active)
         before, levels = sum(map(len, self.rule)), len(self.sizes)
         level = np.searchsorted(self.sizes, rank + 1)
         keep = level < levels
@@ -111,6 +116,7 @@ class _Search:
         filled = count > 0
         lowest[filled] = value[keep][count.cumsum()[filled] - 1]  # a row's values fall, so its last is its lowest
         lowest = np.minimum.accumulate(lowest.reshape(n, levels), axis=1)
+        lowest[said == active[:, None]] = ACTIVE
         level = f1.argmax(1)  # (unit, rule)
         f1 = np.take_along_axis(f1, level[:, None], 1)[:, 0]
         threshold = np.take_along_axis(lowest, level, 1)
@@ -161,7 +167,7 @@ def _part(firing: Firing, start: int, stop: int, chosen: np.ndarray) -> tuple:
     order = np.lexsort((-value, unit))
     counts = np.bincount(unit, minlength=stop - start)
     rank = np.arange(len(unit)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return unit[order], rank, token[order], value[order], stop - start
+    return unit[order], rank, token[order], value[order], counts
 
 
 def _tops(values: Float[Tensor, "token unit"], tokens: np.ndarray, sizes: np.ndarray) -> tuple:
@@ -169,7 +175,7 @@ def _tops(values: Float[Tensor, "token unit"], tokens: np.ndarray, sizes: np.nda
     most, n = int(sizes[-1]), values.shape[1]
     top = values.T.contiguous().topk(most, dim=1)
     unit, rank = np.repeat(np.arange(n), most), np.tile(np.arange(most), n)
-    return unit, rank, tokens[top.indices.reshape(-1).numpy()], top.values.reshape(-1).numpy(), n
+    return unit, rank, tokens[top.indices.reshape(-1).numpy()], top.values.reshape(-1).numpy(), np.full(n, len(tokens))
 
 
 def _held_out(units, found: _Search, rules: Rules, held: np.ndarray, n_units: int) -> Scores:

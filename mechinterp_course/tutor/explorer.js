@@ -88,7 +88,7 @@ function section(title, note) {
 }
 
 function histogram(page) {
-  const width = 300, height = 64, counts = page.histogram;
+  const width = 300, height = 84, counts = page.histogram;
   const most = Math.max(...counts, 1);
   const part = section("Activations", "how many active tokens, by strength");
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -106,7 +106,7 @@ function histogram(page) {
   };
   const step = width / counts.length;
   counts.forEach((count, i) => {
-    const tall = count ? Math.max(1.5, (count / most) * (height - 12)) : 0;
+    const tall = count ? Math.max(1.5, (count / most) * (height - 24)) : 0;
     const bar = draw("rect", { x: i * step + 0.75, y: height - tall, width: step - 1.5, height: tall, class: "mi-bar" });
     const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
     const edge = (n) => (n * page.scale * 255 / counts.length).toPrecision(3);
@@ -116,12 +116,13 @@ function histogram(page) {
   draw("line", { x1: 0, x2: width, y1: height, y2: height, class: "mi-axis" });
   draw("text", { x: 0, y: height + 11 }, "0");
   draw("text", { x: width, y: height + 11, "text-anchor": "end" }, page.most);
-  draw("text", { x: 0, y: 8 }, `${most.toLocaleString("en")} tokens`);
-  if (page.label) {
+  const peak = counts.indexOf(Math.max(...counts));
+  draw("text", { x: (peak + 0.5) * step, y: 20, "text-anchor": peak < 2 ? "start" : peak > 17 ? "end" : "middle" }, most.toLocaleString("en"));
+  if (page.label && page.label.cut > 1e-9) {
     const x = Math.min(page.label.cut, 1) * width;
     draw("line", { x1: x, x2: x, y1: 2, y2: height, class: "mi-cut" });
     const left = x > width * 0.6;
-    draw("text", { x: left ? x - 4 : x + 4, y: 8, "text-anchor": left ? "end" : "start" }, "threshold of its rule");
+    draw("text", { x: left ? x - 4 : x + 4, y: 9, "text-anchor": left ? "end" : "start" }, "threshold of its rule");
   }
   part.append(svg);
   return part;
@@ -136,6 +137,7 @@ function rule(page) {
   }
   const said = page.explained ? label.says : `Nearest is “${label.says}”, and it does not explain the feature.`;
   part.append(make("p", page.explained ? "mi-rule" : "mi-rule mi-weak", said));
+  part.append(make("p", "mi-counts", `The feature counts ${label.yes}.`));
   const table = make("table", "mi-scores");
   const rows = [
     ["precision", label.precision, "of the tokens at the threshold and above, the share of which the rule is true"],

@@ -125,8 +125,8 @@ def _label(label, most: float) -> dict:
     baselines = {"neuron": label.neuron_f1, "random": label.random_f1}
     return {
         "says": label.says,
-        "threshold": number(label.threshold),
-        "cut": label.threshold / most if most else 0.0,  # where it stands in the histogram, from 0 to 1
+        "yes": "wherever it is active" if label.threshold < 1e-9 else f"at {number(label.threshold)} and above",
+        "cut": label.threshold / most if most else 0.0,  # where the threshold stands in the histogram, from 0 to 1
         **figures,
         **{name: None if np.isnan(f1) else round(f1, 3) for name, f1 in baselines.items()},
     }
