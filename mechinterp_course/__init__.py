@@ -19,6 +19,8 @@ _TOOLS = {
     "home": "home",
     "calibration": "calibration_view",
     "explore": "explorer",
+    "review": "review_view",
+    "recheck": "review_view",
 }
 __all__ = ["__version__", *_TOOLS]
 

@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import CourseError
-from . import author, classroom, hour, journal, learner, models, papers, transfer
+from . import author, classroom, hour, journal, learner, models, papers, review, transfer
 
 HELP = """
 Mechanistic interpretability, an hour a day: lessons and labs in JupyterLab, checked as you go, all on this machine.
@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 learner.add_to(app)
 hour.add_to(app)
+review.add_to(app)
 journal.add_to(app)
 papers.add_to(app)
 transfer.add_to(app)

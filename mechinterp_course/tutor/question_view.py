@@ -34,9 +34,14 @@ def _markdown():
     return MarkdownIt("commonmark", {"html": False})  # no HTML from a question: it is shown as it is written
 
 
+def without_links(text: str) -> str:
+    """Return the text with the words of the course's own links ([[term:softmax]]) in their place."""
+    return _LINK.sub(lambda m: m[2] or m[1], text.strip())
+
+
 def as_html(text: str) -> str:
     """Return a question's markdown as HTML for one line, everything else escaped."""
-    return _markdown().renderInline(_LINK.sub(lambda m: m[2] or m[1], text.strip()))
+    return _markdown().renderInline(without_links(text))
 
 
 def as_plain(text: str) -> str:
@@ -138,20 +143,31 @@ def question_widget(question: Question, choice: int | None, sure: int | None, an
     Raises ImportError where there are no widgets.
     """
     asks_how_sure = question.kind == "predict"
+    labels = [f"{letter(i)}) {as_html(text)}" for i, text in enumerate(question.choices)]
+    percents = SURE if asks_how_sure else ()
+    button = "Save" if asks_how_sure else "Answer"
+    return form(as_html(question.question), labels, button, answered, percents, choice, sure, result)
+
+
+def form(
+    asked: str, labels: list[str], button: str, answered: Callable, percents=(), choice: int | None = None,
+    sure: int | None = None, result: str = "",
+):  # fmt: skip
+    """Return a form with one choice, and how sure where there are `percents`. `asked`, `labels` and `result` are HTML, escaped already."""
     widget = _widget_class()(
-        question=as_html(question.question),
-        choices=[f"{letter(i)}) {as_html(text)}" for i, text in enumerate(question.choices)],
-        percents=list(SURE) if asks_how_sure else [],
+        question=asked,
+        choices=list(labels),
+        percents=list(percents),
         choice=choice,
         sure=sure,
-        button="Save" if asks_how_sure else "Answer",
+        button=button,
         result=result,
     )
 
     def received(widget, message, _buffers):
         chosen = message if isinstance(message, dict) else {}
-        widget.choice = chosen.get("choice") if chosen.get("choice") in range(len(question.choices)) else None
-        widget.sure = chosen.get("sure") if chosen.get("sure") in SURE else None
+        widget.choice = chosen.get("choice") if chosen.get("choice") in range(len(labels)) else None
+        widget.sure = chosen.get("sure") if chosen.get("sure") in percents else None
         widget.result = answered(widget.choice, widget.sure)
         widget.send({"answered": True})
 

@@ -53,10 +53,10 @@ def check(ws: Workspace, course: Course, name: str | None, tell: Callable[[str],
     for lesson_id, exercises in exercises_of(course, name or _next_lesson(ws, course)).items():
         lesson = course.lesson(lesson_id)
         try:
-            plan = _plan(ws, lesson, exercises)
+            plan = lab_plan(ws, lesson, exercises)
             yield from plan.refused
             if plan.checks:
-                yield from _run(plan, lambda what, lesson=lesson: tell(f"lesson {lesson.number}: {what}"))
+                yield from run_plan(plan, lambda what, lesson=lesson: tell(f"lesson {lesson.number}: {what}"))
         except CourseError as trouble:
             yield Outcome("", False, (f"✗ lesson {lesson.number}", trouble.sentence, f"Next: {trouble.remedy}"))
 
@@ -67,7 +67,8 @@ def _next_lesson(ws: Workspace, course: Course) -> str:
     return following.lesson.id if following else "all"
 
 
-def _plan(ws: Workspace, lesson: Lesson, names: list[str]) -> _Plan:
+def lab_plan(ws: Workspace, lesson: Lesson, names: list[str]) -> _Plan:
+    """Return what is run of a saved lab to check these exercises, and the outcomes of those that cannot be run."""
     relative = workspace.lab_path(lesson)
     path = workspace.locate(ws, relative)
     mine, released = notebook.load(path), ws.released(relative)
@@ -130,7 +131,8 @@ def _record_in(root: Path | str) -> str:
     return f'__import__("os").environ["MECHINTERP_WORKSPACE"] = {str(root)!r}'
 
 
-def _run(plan: _Plan, tell: Callable[[str], None]) -> Iterator[Outcome]:
+def run_plan(plan: _Plan, tell: Callable[[str], None]) -> Iterator[Outcome]:
+    """Run the cells of a plan in one kernel and yield the outcome of each exercise as soon as its last check ran."""
     tell("starting a kernel")
     from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError

@@ -17,7 +17,7 @@ from learner import (  # noqa: F401
 
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog, notebook, progress
-from mechinterp_course.tutor.saved import _plan, check
+from mechinterp_course.tutor.saved import lab_plan, check
 
 
 def run(ws, name=None):
@@ -72,7 +72,7 @@ def test_a_cell_that_kills_the_kernel_is_a_sentence(learner):
 
 
 def plan(ws, *names):
-    return _plan(ws, catalog.course().lessons[0], list(names))
+    return lab_plan(ws, catalog.course().lessons[0], list(names))
 
 
 def test_a_missing_answer_cell_names_the_remedy(learner):

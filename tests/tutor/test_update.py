@@ -21,7 +21,7 @@ from learner import (  # noqa: F401
 from tiny import clear_catalog_caches
 
 from mechinterp_course.tutor import catalog, notebook, progress
-from mechinterp_course.tutor.saved import _plan
+from mechinterp_course.tutor.saved import lab_plan
 from mechinterp_course.tutor.update import update
 
 
@@ -222,7 +222,7 @@ def test_a_disk_that_cannot_be_written_is_a_sentence(learner, next_release, monk
 def test_the_checks_of_an_updated_workspace_are_the_new_ones(learner, next_release):
     write_cell(learner.root / LAB, "double", DOUBLE)
     course = next_release()
-    before = _plan(learner, course.lessons[0], ["twice"])
+    before = lab_plan(learner, course.lessons[0], ["twice"])
     assert before.refused[0].lines[1] == "Your workspace does not have this exercise yet."
     update(learner, course)
-    assert not _plan(learner, course.lessons[0], ["twice"]).refused
+    assert not lab_plan(learner, course.lessons[0], ["twice"]).refused
