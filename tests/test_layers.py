@@ -130,7 +130,12 @@ def test_help_loads_nothing_heavy(command):
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["status", "--json"], ["hint", "double"], ["compare", "double", "--give-up"]], ids=" ".join
+    "command",
+    [
+        *(["status"], ["status", "--json"], ["plan"], ["plan", "--days", "daily"], ["calibration"]),
+        *(["hint", "double"], ["compare", "double", "--give-up"]),
+    ],
+    ids=" ".join,
 )
 def test_quick_commands_load_nothing_heavy(learner, command):
     assert loaded_by(run_command(*command)) == set()

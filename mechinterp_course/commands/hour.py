@@ -1,6 +1,8 @@
 """What a learner types about the hour a day: plan, calibration."""
 
+import json
 from datetime import datetime
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,13 @@ from .learner import PANEL, AsJson
 
 def add_to(app: typer.Typer) -> None:
     for command in (plan, calibration):
-        app.command(rich_help_panel=PANEL)(command)
+        app.command(rich_help_panel=PANEL, help=flowing(command.__doc__))(command)
+
+
+def flowing(text: str) -> str:
+    """Return a docstring with each paragraph on one line, for the help to break where the terminal does; indented ones stay."""
+    parts = cleandoc(text).split("\n\n")
+    return "\n\n".join(part if part.startswith(" ") else " ".join(part.split()) for part in parts)
 
 
 def plan(
@@ -86,7 +94,10 @@ def plan(
     if ics and not dry_run:
         written = planning.export(ws, found, ics.expanduser(), now)
         screen.line()
-        screen.line(f"✓ {written} holds the days ahead. Import it again after a change: it updates them.", "green")
+        screen.exact(f"✓ {written}")
+        screen.line(
+            "It holds the days ahead, for your calendar. After a change, write and import it again: days are updated."
+        )
 
 
 def calibration(as_json: AsJson = False) -> None:
@@ -95,8 +106,6 @@ def calibration(as_json: AsJson = False) -> None:
     Shares have 95 % intervals (Wilson), because few answers say little; below ten answers nothing is concluded. In a notebook,
     `calibration()` draws the same.
     """
-    import json
-
     from ..tutor import report
     from ..tutor.catalog import course
     from . import hour_screen

@@ -14,7 +14,7 @@ MARKS = {"worked": ("●", "green"), "missed": ("○", ""), "free": ("·", "dim"
 OUTDATED = "A new release of the course is installed: `mechinterp update` brings it here."
 DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
-Rows = list[tuple[str, str | Text]]
+Rows = list[tuple[str, str | Text | Table]]  # a label, and what stands beside it
 
 
 # --- today ----------------------------------------------------------------------------------------------------------
@@ -38,20 +38,25 @@ def today_rows(seen, following: str) -> Rows:
     hour = seen.today
     if hour.next is None and not hour.due:
         return [("Today", Text("You have done all there is.", "bold"))]
-    lines = [Text(f"{hour.review:>3} min  Review: {cards(hour.due)}", "bold")] if hour.due else []
-    now = [item for item in hour.items if not item.done][:1]
+    # Each with its minutes beside it, so that a long line breaks below its own beginning.
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column()
+    if hour.due:
+        grid.add_row(Text(f"{hour.review} min", "bold"), Text(f"Review: {cards(hour.due)}", "bold"))
+    now = next((item for item in hour.items if not item.done), None)
     for item in hour.items:
         if item.done:
-            lines.append(Text.assemble(("    ✓    ", "green"), item.piece.words))
+            grid.add_row(Text("✓", "green"), item.piece.words)
         else:
-            words = following if item in now else item.piece.words
-            lines.append(Text(f"{item.left:>3} min  {words}", "bold" if item in now else ""))
+            style = "bold" if item is now else ""
+            grid.add_row(Text(f"{item.left} min", style), Text(following if item is now else item.piece.words, style))
+    rows: Rows = [("Today", grid)] if grid.row_count else []
     if hour.done:
-        lines.append(Text("Only the review is left." if hour.due else "Today's hour is done.", "green"))
+        rows.append(("", Text("Only the review is left." if hour.due else "Today's hour is done.", "green")))
     if not hour.items:
-        lines.append(Text(free_words(seen)))
-    rows: Rows = [("Today" if i == 0 else "", line) for i, line in enumerate(lines)]
-    if not now and hour.next:
+        rows.append(("" if rows else "Today", free_words(seen)))
+    if now is None and hour.next:
         rows.append(("If you like", Text(f"{following}; about {duration(hour.next.minutes)}", "bold")))
     return rows
 
@@ -171,8 +176,12 @@ def plan(screen: Screen, seen, done: dict, whole: bool, is_made: bool) -> None:
         screen.line("Nothing is left to plan: you have done all of it.", "green")
         return
     minutes = sum(day.minutes for day in ahead)
-    left = f"{count(len(ahead), 'day')}, {duration(minutes)} in all"
-    screen.line(f"{left}; at this pace the last one is {long_date(hour.ends, year=True)}.")
+    screen.line(
+        f"{count(len(ahead), 'day')}, {duration(minutes)}; at this pace until {long_date(hour.ends, year=True)}."
+    )
+    off = sorted(day for day in seen.plans.rests if day >= hour.day)
+    if off:
+        screen.line(f"Off: {', '.join(_ranges(off))}.")
     monday = hour.day - timedelta(days=hour.day.weekday())
     past = [(day, done[day]) for day in sorted(done) if monday <= day < hour.day]
     first = ahead[0].date - timedelta(days=ahead[0].date.weekday())
@@ -196,6 +205,21 @@ def plan(screen: Screen, seen, done: dict, whole: bool, is_made: bool) -> None:
     if len(shown) < len(ahead):
         screen.line()
         screen.line(f"… and {count(len(ahead) - len(shown), 'day')} more; `mechinterp plan --all` shows them.", "dim")
+    if not is_made:
+        screen.line()
+        screen.line("This is not recorded. `mechinterp plan --minutes 60 --days mon-fri` makes it your plan.", "dim")
+
+
+def _ranges(days: list[date]) -> list[str]:
+    """Return days in order as "21 December" or "21 December to 1 January"."""
+    runs: list[list[date]] = []
+    for day in days:
+        if runs and day - runs[-1][-1] == timedelta(days=1):
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    ends = [(f"{run[0].day} {run[0]:%B}", f"{run[-1].day} {run[-1]:%B}") for run in runs]
+    return [first if first == last else f"{first} to {last}" for first, last in ends]
 
 
 def _ahead(seen) -> list:

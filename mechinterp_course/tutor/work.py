@@ -2,7 +2,7 @@
 
 The rules, whole:
 - Lessons come in the order of the course, each after its prerequisites; in a lesson, sittings come in order.
-- A day of 30 minutes or more keeps 5 for review. It takes whole sittings, as many as fit; a sitting that does not fit
+- A day of 40 minutes or more keeps 5 for review; on a shorter one they come on top. A day takes whole sittings, as many as fit; a sitting that does not fit
   any more waits for the next planned day, where there is a fresh start.
 - A sitting that is longer than a day is done exercise by exercise; a reading or an exercise longer than a day, in parts.
 - The short path: every reading, the exercises of importance 5, and those that they use.
@@ -19,7 +19,7 @@ from .plan import Plan, Plans
 from .progress import State
 
 REVIEW_MINUTES = 5
-SHORTEST_WITH_REVIEW = 30
+SHORTEST_WITH_REVIEW = 40
 SHORT_PATH_IMPORTANCE = 5
 
 
@@ -39,13 +39,14 @@ class Piece:
 
     @property
     def words(self) -> str:
-        """Return "00 Start here: lab A, from stable_softmax"."""
-        where = ""
-        if self.exercises and not self.whole:
-            where = f", {' and '.join(self.exercises)}" if len(self.exercises) < 3 else f", from {self.exercises[0]}"
-        elif not self.whole:
-            where = ", a part"
-        return f"{self.lesson.number} {self.lesson.title}: {self.sitting}{where}"
+        """Return "00 Start here: lab A" or, where it is a part, "00 Start here: lab A, from stable_softmax"."""
+        name = f"{self.lesson.number} {self.lesson.title}: "
+        if self.whole:
+            return name + self.sitting
+        if not self.exercises:
+            return f"{name}a part of the reading"
+        some = " and ".join(self.exercises) if len(self.exercises) < 3 else f"from {self.exercises[0]}"
+        return f"{name}{self.sitting}, {some}"
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def test_an_hour_takes_the_sittings_that_fit(book):
 
 
 def test_a_sitting_that_does_not_fit_any_more_waits_for_the_next_planned_day(book):
-    days = laid(book, Plan(36, (0, 4), MONDAY))
+    days = laid(book, Plan(34, (0, 4), MONDAY))
     assert [(day.day, sittings) for day, sittings, _ in days] == [
         (2, [("00", "reading")]),
         (6, [("00", "lab A")]),
