@@ -14,6 +14,8 @@ SHAPED = [
     "lens",
     "modular",
     "planted",
+    "probe_data",
+    "probes",
     "residual",
     "separability",
     "superposition",

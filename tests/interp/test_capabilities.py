@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mechinterp_course.interp import capabilities, docstrings, models, recipes, separability
+from mechinterp_course.interp import capabilities, docstrings, models, probe_data, probes, recipes, separability
 from mechinterp_course.interp.tokenizer import CodeTokenizer
 
 NAME = "code-4l"
@@ -173,9 +173,7 @@ def test_the_card_of_the_bundled_model_keeps_its_promises():
 
 def test_a_label_of_the_bundled_model_is_as_separable_as_its_card_says(bundled):
     train, test = separability.halves(most=40)
-    x, unseen = (separability.streams(bundled, half.windows)["layer 3"] for half in (train, test))
-    mean, spread = x.mean(0), x.std(0)
-    weight = separability.fit((x - mean) / spread, train.answers["in_comment"])
-    scores = (unseen - mean) / spread @ weight[:-1]
+    x, unseen = (probe_data.streams(bundled, half.windows, ["layer 3"])["layer 3"] for half in (train, test))
+    scores = probes.logistic(x, train.answers["in_comment"]).scores(unseen)
     told = models.card(NAME)["behaviours"]["linearly_separable_labels"]["labels"]["in_comment"]["auc"]["layer 3"]
-    assert separability.auc(scores, test.answers["in_comment"]) == pytest.approx(told, abs=0.03)
+    assert probes.auc(scores, test.answers["in_comment"]) == pytest.approx(told, abs=0.03)

@@ -1,49 +1,9 @@
-"""A straight cut through the stream: the fit, its measures, and which tokens it is made and tested on."""
+"""How well a straight cut tells each label: which tokens it is made and tested on, and what counts as separable."""
 
 import numpy as np
-import pytest
 import torch
 
-from mechinterp_course.interp import labels, separability
-
-
-@pytest.fixture
-def noise():
-    return torch.Generator().manual_seed(0)
-
-
-def test_the_fit_finds_the_direction_that_separates(noise):
-    x = torch.randn(4000, 6, generator=noise)
-    direction = torch.tensor([2.0, -1.0, 0.0, 0.0, 0.5, 0.0])
-    chance = (x @ direction - 1.0).sigmoid()
-    weight = separability.fit(x, torch.rand(4000, generator=noise) < chance)
-    torch.testing.assert_close(weight, torch.cat([direction, torch.tensor([-1.0])]), atol=0.2, rtol=0)
-
-
-def test_the_penalty_keeps_weights_finite_where_all_is_separable():
-    x = torch.tensor([[-1.0], [-2.0], [1.0], [3.0]])
-    weight = separability.fit(x, torch.tensor([False, False, True, True]))
-    assert weight.isfinite().all()
-    assert 1 < weight[0] < 50
-
-
-def test_auc_is_the_chance_that_a_token_with_the_label_scores_higher(noise):
-    scores = torch.randint(0, 6, (80,), generator=noise).float()
-    y = torch.rand(80, generator=noise) < 0.3
-    pairs = [(a > b).item() + (a == b).item() / 2 for a in scores[y] for b in scores[~y]]
-    assert separability.auc(scores, y) == pytest.approx(sum(pairs) / len(pairs))
-    assert separability.auc(y.float(), y) == 1.0
-    assert separability.auc(-y.float(), y) == 0.0
-    assert separability.auc(torch.zeros(80), y) == 0.5
-
-
-def test_the_cut_has_the_best_balanced_accuracy(noise):
-    scores = torch.randn(60, generator=noise)
-    y = (scores + torch.randn(60, generator=noise)) > 1
-    cut = separability.best_cut(scores, y)
-    reached = separability.balanced_accuracy(scores >= cut, y)
-    assert reached == max(separability.balanced_accuracy(scores >= other, y) for other in scores)
-    assert separability.balanced_accuracy(torch.ones(60, dtype=torch.bool), y) == 0.5
+from mechinterp_course.interp import labels, probe_data, separability
 
 
 def test_the_halves_share_no_file_and_their_answers_are_the_labels():
@@ -64,7 +24,7 @@ def test_the_halves_share_no_file_and_their_answers_are_the_labels():
 
 
 def test_every_question_is_asked_at_every_layer(tiny, monkeypatch):
-    monkeypatch.setattr(separability, "WINDOW", 40)
+    monkeypatch.setattr(probe_data, "WINDOW", 40)
     found = separability.measured(tiny, most=30)["labels"]
     assert set(found) == set(separability.QUESTIONS)
     for told in found.values():

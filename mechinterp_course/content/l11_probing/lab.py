@@ -528,7 +528,7 @@ def control_labels(types: torch.Tensor, share: float, generator: torch.Generator
 
 # %%
 source = "def add(self, name):\n    self.name = name\n"
-ids = models.tokenizer("code-4l").encode(source, prepend_bos=False)
+ids = models.tokenizer("code-4l").encode(source, bos=False)
 said = control_labels(ids, 0.5, torch.Generator().manual_seed(4))
 views.tokens(
     said.float(),
@@ -791,11 +791,11 @@ def erasing_effect(
 
 # %%
 parts, streams = data()
-windows = parts["test"].windows[:24]
+windows = parts["test"].windows[:16]
 
 
 def rest(x):
-    """The loss of each token of 24 windows, with x, (window, token, d_model), in place of the stream after layer 2 (BOS keeps its own)."""
+    """The loss of each token of 16 windows, with x, (window, token, d_model), in place of the stream after layer 2 (BOS keeps its own)."""
 
     def put(stream, hook):
         return torch.cat([stream[:, :1], x], dim=1)
@@ -810,7 +810,7 @@ labels = {
 }
 
 # %%
-x = streams["test"]["layer 2"].view(len(parts["test"].windows), 255, -1)[:24]
+x = streams["test"]["layer 2"].view(len(parts["test"].windows), 255, -1)[:16]
 trained_on, mean = streams["train"]["layer 2"], streams["train"]["layer 2"].mean(0)
 controls = torch.randn(8, 240, generator=torch.Generator().manual_seed(6))
 bars = {}

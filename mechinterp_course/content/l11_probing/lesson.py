@@ -413,7 +413,7 @@ for name, direction in arrows.items():
 # ## Read
 #
 # 1. [[paper:alain2016]]: where layer-by-layer probes come from.
-# 2. [[paper:hewitt2019]]: control tasks. Their layer 1 looks worse than layer 2 by accuracy, and better by selectivity; find out why.
+# 2. [[paper:hewitt2019]]: control tasks. By accuracy the first layer of their model looks slightly better than the second; by selectivity the second is far ahead. Find out why.
 # 3. [[paper:belinkov2022]]: what ten years of probing have and have not shown. The best map of the traps.
 #
 # ## Do
