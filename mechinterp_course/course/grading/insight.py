@@ -4,6 +4,7 @@ Reads the standing, the records and the progress files that were handed in; comp
 """
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,7 +23,8 @@ from .records import is_starter
 from .standing import MISSING, WAITING, Place, Standing, standing
 
 FEW_FOR_TIME = 3  # progress files, below which no time is shown
-HALF = 0.5  # of a lab's points: below it somebody may need help
+HALF = 0.5  # of a lab's points: below it, and among the lowest of the class, somebody may need help
+LOWEST = 0.2  # of the class
 MOST = 0.7  # of the class
 SHOWN_PAIRS = 60  # pairs with their code beside each other; the others are named
 
@@ -190,7 +192,7 @@ def _needs(stand: Standing, page: dict, id: str) -> tuple[list[str], float]:
     missed = page["total"] - place.score
     if place.state == FAILED and not place.record.graded.outcomes:
         return [f"{lab} could not be graded: {place.record.graded.reason}"], missed
-    if place.score < HALF * page["total"]:
+    if place.score < HALF * page["total"] and place.score <= _quantile(page["points"], LOWEST):
         return [f"{place.score:g} of {page['total']:g} points in {lab}"], missed
     important = [
         one["name"]
@@ -203,6 +205,12 @@ def _needs(stand: Standing, page: dict, id: str) -> tuple[list[str], float]:
     if len(important) > 1:
         return [f"has not passed {', '.join(important)} in {lab}, which most did and later lessons build on"], missed
     return [], 0.0
+
+
+def _quantile(values: list[float], share: float) -> float:
+    """Return the value that this share of the values do not exceed, nearly."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
 def _look(stand: Standing, lab: str) -> list[dict]:

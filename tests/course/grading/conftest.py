@@ -40,6 +40,8 @@ def calls(tmp_path):
     """Return how often the stand-in grader was called, for one student or all."""
 
     def count(student: str = "") -> int:
-        return len([path for path in (tmp_path / "diary").iterdir() if path.name.startswith(f"{student}-" if student else "")])
+        return len(
+            [path for path in (tmp_path / "diary").iterdir() if path.name.startswith(f"{student}-" if student else "")]
+        )
 
     return count

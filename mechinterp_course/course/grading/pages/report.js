@@ -111,7 +111,7 @@ function labBody(lab) {
   const few = lab.ran < 10 ? ` With ${plural(lab.ran, "submission")}, shares say little, and no exercise is judged.` : "";
   return [
     el("p", {}, `${plural(lab.ran, "submission")} ran, of ${lab.title} (${text(lab.total)} points).${few}`),
-    el("div", { class: "grid" }, plot(pointsPlot(lab)), plot(outcomePlot(lab), lab.exercises.length > 8)),
+    el("div", { class: "grid" }, plot(pointsPlot(lab)), plot(outcomePlot(lab))),
     el("h3", {}, "Exercises"), exerciseTable(lab), timePlot(lab),
     el("h3", {}, "Mistakes that the class makes"), ...mistakes(lab),
     el("h3", {}, "Answers that are alike"), ...alike(lab)];
@@ -172,8 +172,9 @@ function alike(lab) {
 
 /* --- plots ------------------------------------------------------------------------------------------------------ */
 
-function plot(make, tall = false) {
-  const node = el("div", { class: tall ? "plot tall" : "plot", role: "img", "aria-label": make.alt });
+function plot(make) {
+  const node = el("div", { class: "plot", role: "img", "aria-label": make.alt });
+  node.style.height = `${make.height || 320}px`;
   plots.push([node, make]);
   return el("figure", {}, el("figcaption", {}, make.title), node);
 }
@@ -196,7 +197,7 @@ function outcomePlot(lab) {
   const bar = (name, value, fill) => ({ type: "bar", orientation: "h", name, y: names, x: rows.map(value), marker: { color: fill }, hovertemplate: `%{y}: %{x} ${name}<extra></extra>` });
   return { title: "What became of each exercise", alt: `Stacked bars: for each exercise of ${lab.title}, how many passed, made a named mistake, failed otherwise, or left it. The table below has the numbers.`, x: "submissions", y: "",
     traces: () => [bar("passed", (one) => one.passed, colour("good")), bar("a named mistake", named, colour("look")), bar("another fault", other, colour("bad")), bar("left as it was", (one) => one.blank, colour("line"))],
-    layout: { barmode: "stack", bargap: 0.25, legend: { orientation: "h", x: 0, xref: "container", y: 1.02, yanchor: "bottom", traceorder: "normal" }, yaxis: { automargin: true }, margin: { t: 40 } } };
+    layout: { barmode: "stack", bargap: 0.25, legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", traceorder: "normal", font: { size: 12 } }, yaxis: { automargin: true, dtick: 1 }, margin: { t: 50 } }, height: 130 + 26 * rows.length };
 }
 
 function timePlot(lab) {
@@ -205,7 +206,7 @@ function timePlot(lab) {
   return plot({ title: "Minutes for each exercise, by the progress files", alt: `Box plots of minutes for each exercise; the table above has the medians.`, x: "minutes (♦ planned)", y: "",
     traces: () => [...rows.map((one) => ({ type: "box", orientation: "h", name: one.name, x: one.times, marker: { color: colour("bar"), size: 4 }, boxpoints: one.times.length < 60 ? "all" : "outliers", jitter: 0.4, pointpos: 0, showlegend: false, hoverinfo: "x" })),
       { type: "scatter", mode: "markers", x: rows.map((one) => one.minutes), y: rows.map((one) => one.name), marker: { symbol: "diamond", size: 9, color: colour("look") }, showlegend: false, hovertemplate: "planned: %{x} min<extra></extra>" }],
-    layout: { yaxis: { automargin: true }, xaxis: { rangemode: "tozero" } } }, rows.length > 6);
+    layout: { yaxis: { automargin: true, dtick: 1 }, xaxis: { rangemode: "tozero" } }, height: 80 + 36 * rows.length });
 }
 
 function drawPlots() {
@@ -224,7 +225,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot
 function drawHelp() {
   const columns = [{ head: "Student", value: (row) => row.id, show: (row) => nameOf(row.id) }, { head: "Points missed", number: true, value: (row) => row.missed },
     { head: "Why they are here", value: (row) => row.reasons.join("; "), show: (row) => el("ul", { class: "plain" }, row.reasons.map((one) => el("li", {}, one))) }];
-  into("help", el("p", { class: "soft" }, "Listed: handed in nothing where most did; less than half of a lab's points; two or more important exercises not passed that most passed; answers looked up. Nobody is ranked by this: it says whom to ask."),
+  into("help", el("p", { class: "soft" }, "Listed: handed in nothing where most did; less than half of a lab's points and among the lowest fifth of the class; two or more important exercises not passed that most passed; answers looked up. Nobody is ranked by this: it says whom to ask."),
     data.help.length ? table(columns, data.help, { search: (row) => `${row.id} ${nameOf(row.id)} ${row.reasons.join(" ")}`, sort: 1, down: true, perPage: 15, label: "students who may need help" }) : el("p", { class: "empty" }, "Nobody, by these rules."));
 }
 
@@ -249,3 +250,12 @@ function drawWords() {
 }
 
 drawTop(); drawStudents(); drawTabs(); drawHelp(); drawLook(); drawWords();
+
+/* plotly is megabytes: the page is there and can be read before its turn comes. */
+const { nonce } = document.currentScript;
+requestAnimationFrame(() => setTimeout(() => {
+  const script = el("script", { nonce });
+  script.textContent = document.getElementById("plotly").textContent;
+  document.body.append(script);
+  drawPlots();
+}));
