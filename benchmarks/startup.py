@@ -6,6 +6,7 @@ Run: python benchmarks/startup.py        writes startup.json beside this file
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from rich.table import Table
 
 from mechinterp_course.tutor import workspace
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # the learner of sixty days
+
 RUNS = 7
+EVENTS = 10_000
 MECHINTERP = [sys.executable, "-m", "mechinterp_course"]
 
 
@@ -31,6 +35,37 @@ def process_seconds(arguments: list[str], env: dict[str, str]) -> list[float]:
         subprocess.run([*MECHINTERP, *arguments], env=env, check=True, stdout=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - started)
     return seconds[1:]
+
+
+def said_seconds(env: dict[str, str]) -> list[float]:
+    """Return the wall seconds until `mechinterp` alone has said what today's hour holds, before it starts JupyterLab."""
+    seconds = []
+    for _ in range(RUNS + 1):
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [*MECHINTERP, "--no-browser"],
+            env={**env, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+        )
+        said = next(line for line in process.stdout if line.startswith("So far"))
+        seconds.append(time.perf_counter() - started)
+        assert "exercises passed" in said
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    return seconds[1:]
+
+
+def write_history(file: Path) -> None:
+    """Write sixty days of a simulated learner, filled up with failed checks to `EVENTS` events."""
+    from simulated_learner import padded, simulate
+
+    from mechinterp_course.tutor.catalog import course
+
+    events = padded(simulate(course()).events, EVENTS)
+    file.write_text("".join(event.to_line() + "\n" for event in events), encoding="utf-8")
 
 
 def interpreter_seconds() -> list[float]:
@@ -71,6 +106,9 @@ def main() -> None:
             "mechinterp --help": process_seconds(["--help"], env),
             "mechinterp status": process_seconds(["status"], env),
         }
+        write_history(Path(env["MECHINTERP_WORKSPACE"]) / "progress.jsonl")
+        rows[f"mechinterp status, {EVENTS:,} events"] = process_seconds(["status"], env)
+        rows[f"mechinterp alone, until it says today's hour, {EVENTS:,} events"] = said_seconds(env)
     checks = check_seconds()
     slowest = max(checks, key=lambda name: statistics.median(checks[name]))
     rows[f"slowest check of {len(checks)}: {slowest}"] = checks[slowest]
