@@ -9,7 +9,7 @@ import typer
 
 from .. import __version__
 from ..errors import CourseError
-from . import author, classroom, hour, journal, learner, models, papers, review, transfer
+from . import author, classroom, hour, journal, learner, models, papers, report, review, transfer
 
 HELP = """
 Mechanistic interpretability, an hour a day: lessons and labs in JupyterLab, checked as you go, all on this machine.
@@ -42,6 +42,7 @@ hour.add_to(app)
 review.add_to(app)
 journal.add_to(app)
 papers.add_to(app)
+report.add_to(app)
 transfer.add_to(app)
 app.add_typer(author.app, name="author", rich_help_panel="For authors")
 app.add_typer(classroom.app, name="class", rich_help_panel="For teachers")
