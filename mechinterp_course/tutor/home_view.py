@@ -1,7 +1,8 @@
 """How the home notebook looks: as plain text, and as HTML for JupyterLab, light and dark.
 
 The HTML is read by two: JupyterLab shows a notebook that it does not trust yet without variables in its styles, so a colour
-stands there twice, first as it is, then as the theme's. Links are relative to the folder `lessons/`, where the home notebook
+stands there twice, first as it is, then as the theme's; and without labels for screen readers, so that what a picture says also
+stands beside it in words, or in its title. Links are relative to the folder `lessons/`, where the home notebook
 stands. It shows and computes nothing.
 """
 
@@ -207,7 +208,7 @@ def _streak_box(seen: Glance) -> str:
         f'<span style="display: block; line-height: 1; white-space: nowrap">{"".join(_square(mark) for _, mark in week)}</span>'
         for week in found.weeks
     )
-    strip = f'<span role="img" aria-label="{said}" title="{escape(RULE)}" style="display: inline-block">{weeks}</span>'
+    strip = f'<span role="img" aria-label="{said}" title="{said}. {escape(RULE)}" style="display: inline-block">{weeks}</span>'
     review = f'<p style="{_HEAD}; margin-top: 4px">Review</p><p style="{_P}">{escape(due_words(seen))}</p>'
     return _box("Streak", f'<p style="{_P}">{escape(streak_words(seen))}</p>{strip}{review}')
 
@@ -261,7 +262,7 @@ def _row(state: LessonState) -> str:
 def _bar(percent: float, says: str, wide: int = 70) -> str:
     """Return a bar that is drawn with two boxes: <progress> looks different in every browser."""
     return (
-        f'<span role="img" aria-label="{escape(says)}" style="display: inline-block; width: {wide}px; height: 9px; border: {LINE}; '
+        f'<span role="img" aria-label="{escape(says)}" title="{escape(says)}" style="display: inline-block; width: {wide}px; height: 9px; border: {LINE}; '
         f'vertical-align: middle"><span style="display: block; height: 100%; width: {round(percent)}%; {BAR}"></span></span>'
     )
 
