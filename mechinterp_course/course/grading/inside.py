@@ -36,7 +36,7 @@ def _prepare() -> None:
     from ...tutor import hints, runner
 
     runner.check, hints.borrow = answers.check, answers.borrow
-    cells.prepare()
+    cells.rehearse()
 
 
 def _zygote(orders: socket.socket) -> None:

@@ -1,0 +1,288 @@
+"""`grade_one(job)`: a submission in, points and the executed notebook out. Stateless: it keeps warm processes, and nothing of any student.
+
+First all cells run in the box, one after the other; where a check cell stands, the box keeps a copy of the process. Then each
+copy is examined from outside. So nothing of the hidden inputs is there while cells can still show something. A cell that does
+not end is interrupted, one that ends its process is left out in a second attempt, and what was earned stays earned.
+"""
+
+import contextlib
+import json
+import socket
+import time
+from dataclasses import dataclass, field
+
+import nbformat
+
+from ...errors import CourseError
+from ...tutor.catalog import course
+from . import flags, harmless, release, warm
+from .graded import FAILED, GRADED, REPAIRED, Graded, Job, Outcome
+from .meter import Meter
+from .rebuild import Cell, Rebuilt, rebuild
+from .wire import Broken, Wire
+
+GRACE_SECONDS = 5.0  # for an interrupted cell to end
+ATTEMPTS = 3  # how often the cells are started: once, and again without a cell that ended its process
+
+
+@dataclass
+class Page:
+    """What became of a cell when it ran."""
+
+    outputs: list = field(default_factory=list)
+    count: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Run:
+    """A notebook on its way through the box."""
+
+    job: Job
+    cells: list[Cell]
+    deadline: float
+    pages: dict[str, Page] = field(default_factory=dict)
+    answers: dict[str, socket.socket] = field(default_factory=dict)  # by check cell: our end of the way to its copy
+    left_out: dict[str, str] = field(default_factory=dict)  # cells that ended their process, and how
+    reason: str = ""
+
+    def close(self) -> None:
+        for one in self.answers.values():
+            one.close()
+
+
+def grade_one(job: Job) -> Graded:
+    """Return what became of a submission. Whatever it does, this returns; it raises only where nothing can be graded here."""
+    started = time.monotonic()
+    made = release.read(job.source)
+    try:
+        rebuilt = rebuild(made, job.submission)
+    except CourseError as unreadable:
+        return _failed(job, made, str(unreadable), started)
+    with warm.bench(course(), job.unsafe) as bench:
+        lesson = course().lesson(job.lesson)
+        session = bench.session(job.limits, made.modules, _models(lesson))
+        with contextlib.closing(session), Meter(session.process.pid, job.limits.memory_mib) as meter:
+            run = Run(job, rebuilt.cells, time.monotonic() + job.limits.wall_seconds)
+            with contextlib.closing(run):
+                _run_cells(run, session)
+                session.order("kill")
+                outcomes = tuple(_examine(run, bench, cell) for cell in run.cells if cell.role == "check")
+    return _graded(job, made, rebuilt, run, outcomes, meter, started)
+
+
+def _models(lesson) -> list[str]:
+    """Return the bundled models that a lesson's lab or checks name."""
+    from ...interp import models
+
+    text = "".join((lesson.folder / name).read_text(encoding="utf-8") for name in ("lab.py", "checks.py"))
+    return [entry.name for entry in models.catalogue() if entry.kind == "bundled" and f'"{entry.name}"' in text]
+
+
+# --- running the cells -----------------------------------------------------------------------------------------------
+
+
+def _run_cells(run: Run, session: warm.Session) -> None:
+    """Run all code cells; start again without a cell that ended its process."""
+    for attempt in range(ATTEMPTS):
+        ended_in = _attempt(run, session)
+        if ended_in is None:
+            return
+        cell, how = ended_in
+        run.left_out[cell.id] = how
+        page = run.pages.setdefault(cell.id, Page())
+        page.outputs.append(_error("Stopped", f"{how} The notebook went on without this cell."))
+        if time.monotonic() >= run.deadline:
+            run.reason = f"It had not ended after {run.job.limits.wall_seconds:.0f} seconds; the cells behind {cell.id} did not run."
+            return
+        if attempt == ATTEMPTS - 1:
+            run.reason = f"Its process ended {ATTEMPTS} times, the last time in the cell {cell.id}; the cells behind it did not run."
+
+
+def _attempt(run: Run, session: warm.Session) -> tuple[Cell, str] | None:
+    """Run the cells in a new process; return the cell in which it ended, and how, or None when all have run."""
+    checks = [cell for cell in run.cells if cell.role == "check" and cell.id not in run.answers]
+    pairs = {cell.id: socket.socketpair() for cell in checks}
+    ours, theirs = socket.socketpair()
+    session.order("run", [theirs, *(pair[1] for pair in pairs.values())])
+    for one in (theirs, *(pair[1] for pair in pairs.values())):
+        one.close()
+    wire, places = Wire(ours), {cell.id: at for at, cell in enumerate(checks)}
+    try:
+        for cell in run.cells:
+            if cell.kind != "code" and cell.role not in ("answer", "code") or cell.id in run.left_out:
+                continue
+            if cell.role == "check" and cell.id not in places:
+                continue
+            asked = {"do": "run", "source": cell.source}
+            if cell.role == "check":
+                asked = {"do": "snapshot", "at": places[cell.id], "exercise": cell.release.exercise}
+            how = _one(run, session, wire, cell, asked)
+            if how:
+                return cell, how
+            if cell.role == "check":
+                run.answers[cell.id] = pairs[cell.id][0]
+    finally:
+        ours.close()
+        for id, pair in pairs.items():
+            if run.answers.get(id) is not pair[0]:
+                pair[0].close()
+    return None
+
+
+def _one(run: Run, session: warm.Session, wire: Wire, cell: Cell, asked: dict) -> str:
+    """Run one cell and keep what it showed; return how its process ended, or "" when it goes on."""
+    started = time.monotonic()
+    until = min(started + run.job.limits.cell_seconds, run.deadline)
+    interrupted = False
+    try:
+        wire.deadline = until
+        wire.send(asked)
+        while True:
+            ready = warm.wait_for([wire.socket, session.control], until)
+            if wire.socket in ready:
+                break
+            if session.control in ready:
+                if warm.news(session.control).get("do", "gone") in ("ended", "gone"):
+                    return "It ended its process (out of memory, or stopped by its own code)."
+            elif time.monotonic() >= until and not interrupted:
+                interrupted, until = True, time.monotonic() + GRACE_SECONDS
+                session.order("interrupt")
+            elif time.monotonic() >= until:
+                return _end(
+                    session,
+                    f"It had not ended after {run.job.limits.cell_seconds:.0f} seconds, and could not be interrupted.",
+                )
+        wire.deadline = max(until, time.monotonic() + GRACE_SECONDS)
+        said, _ = wire.receive()
+    except TimeoutError:
+        return _end(session, "It stopped answering.")
+    except Broken as broken:
+        _end(session, "")
+        return (
+            "It ended its process (out of memory, or stopped by its own code)."
+            if str(broken) == "it ended"
+            else "What it showed could not be read."
+        )
+    count = said.get("count")
+    outputs = harmless.outputs(said.get("outputs"))
+    if interrupted:
+        outputs.append(
+            _error("Stopped", f"It had not ended after {run.job.limits.cell_seconds:.0f} seconds and was interrupted.")
+        )
+    if cell.id not in run.pages:  # a second attempt shows nothing twice
+        run.pages[cell.id] = Page(outputs, count if type(count) is int else None, time.monotonic() - started)
+    return ""
+
+
+def _end(session: warm.Session, how: str) -> str:
+    """Have the process of the cells killed, and wait until it is."""
+    session.order("kill")
+    until = time.monotonic() + GRACE_SECONDS
+    while session.control in warm.wait_for([session.control], until):
+        if warm.news(session.control).get("do", "gone") in ("ended", "gone"):
+            break
+    return how
+
+
+# --- examining -------------------------------------------------------------------------------------------------------
+
+
+def _examine(run: Run, bench: warm.Bench, cell: Cell) -> Outcome:
+    """Examine the copy of the process that was kept at a check cell."""
+    ours, name = cell.release, cell.release.exercise
+    left = run.deadline - time.monotonic()
+    over = run.answers.get(cell.id)
+    found = None
+    if over is None:
+        told = f"✗ {name}\nIts check was not reached. {run.reason}".strip()
+    elif left <= 0:
+        told = f"✗ {name}\nThe notebook's time was over before its check."
+        run.reason = (
+            run.reason or f"It took longer than {run.job.limits.wall_seconds:.0f} seconds; not every check was reached."
+        )
+    else:
+        found = bench.examine(over, name, ours.seed, min(run.job.limits.cell_seconds, left))
+        told = "\n".join(found["lines"]) if found else f"✗ {name}\nIts checks did not end on what {name} returned."
+    passed = bool(found and found["visible"] and found["hidden"])
+    return Outcome(
+        grade_id=ours.grade_id,
+        exercise=name,
+        points=ours.points if passed else 0.0,
+        max_points=ours.points,
+        passed=passed,
+        hidden=found["hidden"] if found else None,
+        told=told,
+        mistake=found["mistake"] if found else "",
+        seconds=found["seconds"] if found else 0.0,
+    )
+
+
+# --- what comes out --------------------------------------------------------------------------------------------------
+
+
+def _graded(job, made, rebuilt: Rebuilt, run: Run, outcomes, meter: Meter, started: float) -> Graded:
+    code = [(cell.id, cell.source) for cell in rebuilt.cells if cell.kind == "code" and cell.role != "check"]
+    release_code = {cell.source.strip() for cell in made.cells}
+    code = [(id, source) for id, source in code if source.strip() not in release_code]
+    suspicious = [*rebuilt.flags, *flags.flags(code)]
+    reason = run.reason
+    if meter.ended and not reason:
+        reason = f"It used more than {job.limits.memory_mib} MiB of memory; {meter.ended} of its processes were ended."
+    return Graded(
+        student=job.student,
+        lesson=job.lesson,
+        state=REPAIRED if rebuilt.repairs else GRADED,
+        reason=reason,
+        outcomes=outcomes,
+        repairs=tuple(rebuilt.repairs),
+        flags=tuple(dict.fromkeys(suspicious)),
+        notebook=_notebook(made, rebuilt, run, outcomes),
+        wall_s=time.monotonic() - started,
+        peak_mib=meter.peak_mib,
+    )
+
+
+def _failed(job: Job, made: release.Release, reason: str, started: float) -> Graded:
+    outcomes = tuple(
+        Outcome(
+            cell.grade_id,
+            cell.exercise,
+            0.0,
+            cell.points,
+            False,
+            None,
+            f"✗ {cell.exercise}\nThe notebook could not be read.",
+        )
+        for cell in made.checks
+    )
+    return Graded(job.student, job.lesson, FAILED, reason, outcomes, wall_s=time.monotonic() - started)
+
+
+def _notebook(made: release.Release, rebuilt: Rebuilt, run: Run, outcomes: tuple[Outcome, ...]) -> str:
+    """Return the executed notebook: the release's cells and metadata, what the cells showed, and the verdicts in the check cells."""
+    verdicts = {outcome.grade_id: outcome for outcome in outcomes}
+    cells = []
+    for cell in rebuilt.cells:
+        kind = "code" if cell.role in ("answer", "code") else cell.kind
+        source = cell.source if cell.release is not None or kind == "code" else harmless.markdown(cell.source)
+        one = {"cell_type": kind, "id": cell.id, "source": source}
+        one["metadata"] = json.loads(cell.release.metadata) if cell.release else {}
+        if kind == "code":
+            page = run.pages.get(cell.id, Page())
+            shown = _verdict(verdicts[cell.release.grade_id]) if cell.role == "check" else page.outputs
+            one |= {"execution_count": page.count, "outputs": shown}
+        cells.append(one)
+    notebook = {"cells": cells, "metadata": json.loads(made.metadata), "nbformat": 4, "nbformat_minor": 5}
+    return nbformat.writes(nbformat.from_dict(notebook)) + "\n"
+
+
+def _verdict(outcome: Outcome) -> list[dict]:
+    if outcome.passed:
+        return [{"output_type": "stream", "name": "stdout", "text": outcome.told + "\n"}]
+    lines = outcome.told.splitlines()
+    return [{"output_type": "error", "ename": "CheckFailed", "evalue": outcome.told, "traceback": lines}]
+
+
+def _error(name: str, said: str) -> dict:
+    return {"output_type": "error", "ename": name, "evalue": said, "traceback": [f"{name}: {said}"]}
