@@ -18,9 +18,13 @@ def calibration() -> None:
     """Show how sure you were of your predictions, and how often you were right, with 95 % intervals."""
     book, events = course(), progress.load()
     found = computing.calibration(events, progress.state(events, book), book)
-    show(as_text(found), as_html(found))
-    if found.all.count and in_kernel():
+    if not in_kernel():
+        print(as_text(found))
+        return
+    show(found.sentence, f"<p>{escape(found.sentence)}</p>")
+    if found.all.count:
         figure(found).show()
+        show(as_text(found), lessons_html(found))
 
 
 def as_text(found: Calibration) -> str:
@@ -32,8 +36,8 @@ def as_text(found: Calibration) -> str:
     return "\n".join(lines)
 
 
-def as_html(found: Calibration) -> str:
-    """Return the sentence and a table of the lessons; the levels and the time are in the figure."""
+def lessons_html(found: Calibration) -> str:
+    """Return the table of the lessons; the levels and the time are in the figure."""
     rows = "".join(
         f'<tr style="background-color: transparent">{"".join(f"<td style={chr(34)}{_CELL}{chr(34)}>{escape(cell)}</td>" for cell in cells)}</tr>'
         for group in found.lessons
@@ -41,11 +45,10 @@ def as_html(found: Calibration) -> str:
     )
     names = ("Lesson", "Sure", "Right", "95 % interval", "")
     heads = "".join(f'<th scope="col" style="{_CELL}; font-weight: 600">{name}</th>' for name in names)
-    table = (
+    return (
         f'<table style="border-collapse: collapse; font-size: 13px"><thead><tr style="background-color: transparent">{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table>"
     )
-    return f"<p>{escape(found.sentence)}</p>{table if rows else ''}"
 
 
 def _parts(found: Calibration) -> list[tuple[str, list[Group]]]:

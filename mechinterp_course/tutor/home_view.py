@@ -6,6 +6,7 @@ stands beside it in words, or in its title. Links are relative to the folder `le
 stands. It shows and computes nothing.
 """
 
+import re
 from datetime import date
 from html import escape
 
@@ -25,7 +26,7 @@ def themed(name: str, variable: str, plain: str) -> str:
 BAR = themed("background-color", "--jp-brand-color1", "#1e88e5")
 LINE = "1px solid #9e9e9e"
 GREY = "opacity: 0.75"
-_CELL = "padding: 0 8px 0 0; text-align: left; white-space: nowrap; background-color: transparent; line-height: 1.45"
+_CELL = "padding: 0 8px 0 0; text-align: left; vertical-align: top; white-space: nowrap; background-color: transparent; line-height: 1.45"
 _BOX = "display: inline-block; vertical-align: top; margin: 0 20px 8px 0"
 _HEAD = "margin: 0 0 3px 0; font-size: 13px; font-weight: 600"
 _P = "margin: 0 0 2px 0; font-size: 13px"
@@ -195,7 +196,8 @@ def _today_box(seen: Glance) -> str:
             f'<tr style="background-color: transparent"><td style="{_CELL}; text-align: right">{escape(minutes)}</td>'
             f'<td style="{_CELL}; white-space: normal">{link}</td></tr>'
         )
-    plan = f'<p style="{_P}; {GREY}">{escape(plan_words(seen))}</p>' if plan_words(seen) else ""
+    said = re.sub("`(.+?)`", r"<code>\1</code>", escape(plan_words(seen)))
+    plan = f'<p style="{_P}; {GREY}">{said}</p>' if said else ""
     table = f'<table style="{_TABLE}"><tbody>{"".join(rows)}</tbody></table>'
     return _box(f"Today, {day_words(seen.day, 0)}", table + plan, "; max-width: 370px")
 
@@ -209,6 +211,7 @@ def _streak_box(seen: Glance) -> str:
         for week in found.weeks
     )
     strip = f'<span role="img" aria-label="{said}" title="{said}. {escape(RULE)}" style="display: inline-block">{weeks}</span>'
+    strip = strip if found.worked else ""
     review = f'<p style="{_HEAD}; margin-top: 4px">Review</p><p style="{_P}">{escape(due_words(seen))}</p>'
     return _box("Streak", f'<p style="{_P}">{escape(streak_words(seen))}</p>{strip}{review}')
 
@@ -233,7 +236,9 @@ def _sure_box(seen: Glance) -> str:
         if group.count
     )
     table = f'<table style="{_TABLE}"><tbody>{rows}</tbody></table>' if rows else ""
-    return _box("How sure, how right", f'{table}<p style="{_P}; {GREY}">{escape(sure_words(seen))}</p>')
+    return _box(
+        "How sure, how right", f'{table}<p style="{_P}; {GREY}">{escape(sure_words(seen))}</p>', "; max-width: 250px"
+    )
 
 
 def _table(rows: list[str]) -> str:

@@ -175,7 +175,7 @@ def test_with_few_answers_there_is_no_picture_of_time(book):
     assert len(calibration_view.figure(one).data) == 2
     text = calibration_view.as_text(one)
     assert "In order of time" not in text and "9 more to say anything" in text
-    assert "9 more to say anything" in calibration_view.as_html(one)
+    assert "9 more to say anything" in calibration_view.lessons_html(one)
 
 
 def test_calibration_in_plain_python_prints_text(book, workspace, monkeypatch, capsys):
