@@ -17,9 +17,14 @@ BANDWIDTH = 0.05  # of the straight-through estimate: inputs this near to a thre
 
 @torch.no_grad()
 def gradients(sae: SAE, x: Tensor, l1: float = 0.0, l0: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Put the loss's gradient at the batch x (batch, d_in) into every parameter's `.grad`; return f and the error x̂ - x."""
+    """Put the loss's gradient at the batch x (batch, d_in) into every parameter's `.grad`; return activations and the error x̂ - x.
+
+    The activations are f (batch, d_sae), or for topk the k that were kept, (batch, k).
+    """
     z = torch.addmm(_encoder_bias(sae), x, sae.W_enc)
-    f = _activate(sae, z)
+    if sae.architecture == "topk":
+        return _of_the_kept(sae, x, z)
+    f = z * (z > sae.threshold) if sae.architecture == "jumprelu" else z.relu_()
     error = torch.addmm(sae.b_dec, f, sae.W_dec).sub_(x)
     slope = error * (2 / len(x))  # of the squared error, with respect to x̂
     penalty = l1 / len(x) if sae.architecture == "standard" else 0.0
@@ -31,24 +36,44 @@ def gradients(sae: SAE, x: Tensor, l1: float = 0.0, l0: float = 0.0) -> tuple[Te
     sae.b_dec.grad = slope.sum(0)
     sae.b_enc.grad = to_z.sum(0)
     sae.W_enc.grad = x.T @ to_z
-    if sae.apply_b_dec_to_input:  # the encoder read x - b_dec
+    _through_the_encoders_bias(sae)
+    return f, error
+
+
+def _of_the_kept(sae: SAE, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for topk, where all but k latents of an input are 0: only the encoder needs a whole matrix product.
+
+    `embedding_bag` adds up chosen rows of a matrix, each with a weight of its own: for an input the rows of W_dec that it keeps, and for
+    a latent the rows of the batch that kept it, for which the kept entries are put in the order of their latents.
+    """
+    bag, rows = torch.nn.functional.embedding_bag, torch.arange(len(x)).repeat_interleave(sae.k)
+    f, kept = z.topk(sae.k, dim=-1, sorted=False)
+    f = f.relu_()
+    error = bag(kept, sae.W_dec, per_sample_weights=f, mode="sum").add_(sae.b_dec).sub_(x)
+    slope = error * (2 / len(x))
+    flat, starts = kept.flatten(), torch.arange(0, kept.numel(), sae.k)
+    to_f = torch.ops.aten._embedding_bag_per_sample_weights_backward(slope, sae.W_dec, flat, starts, rows, 0)
+    to_z = torch.ops.aten.threshold_backward(to_f, f.flatten(), 0.0)
+    latents, order = flat.sort()
+    inputs, begin = rows[order], torch.searchsorted(latents, torch.arange(sae.d_sae))
+    sae.W_dec.grad = bag(inputs, slope, begin, per_sample_weights=f.flatten()[order], mode="sum")
+    sae.W_enc.grad = bag(inputs, x, begin, per_sample_weights=to_z[order], mode="sum").T.contiguous()
+    sae.b_dec.grad = slope.sum(0)
+    sae.b_enc.grad = torch.zeros_like(sae.b_enc).index_add_(0, flat, to_z)
+    _through_the_encoders_bias(sae)
+    return f, error
+
+
+def _through_the_encoders_bias(sae: SAE) -> None:
+    """Add what b_dec does in the encoder, which read x - b_dec, and so what the batch itself was not shifted by."""
+    if sae.apply_b_dec_to_input:
         sae.W_enc.grad.addr_(sae.b_dec, sae.b_enc.grad, alpha=-1)
         sae.b_dec.grad.addmv_(sae.W_enc, sae.b_enc.grad, alpha=-1)
-    return f, error
 
 
 def _encoder_bias(sae: SAE) -> Tensor:
     """b_enc - b_dec @ W_enc, so that the batch itself need not be shifted."""
     return sae.b_enc - sae.b_dec @ sae.W_enc if sae.apply_b_dec_to_input else sae.b_enc
-
-
-def _activate(sae: SAE, z: Tensor) -> Tensor:
-    if sae.architecture == "topk":
-        kept = z.topk(sae.k, dim=-1, sorted=False)
-        return torch.zeros_like(z).scatter_(-1, kept.indices, kept.values.relu_())
-    if sae.architecture == "jumprelu":
-        return z * (z > sae.threshold)
-    return z.relu_()
 
 
 def _to_threshold(sae: SAE, z: Tensor, to_f: Tensor, l0: float) -> Tensor:

@@ -68,29 +68,39 @@ class Recovery(NamedTuple):
     ablated: float
 
 
-@torch.no_grad()
 def loss_recovered(
     model, sae, hook_name: str, tokens: Int[Tensor, "window pos"], ablation: str = "mean", batch: int = 16
 ) -> Recovery:
     """Return (ablated - spliced) / (ablated - clean), with the three losses.
 
     sae: anything that maps activations to reconstructions. ablation: "mean" puts the mean activation of these very tokens at every position,
-    "zero" puts 0 there. Zero is further from anything the model knows, so it flatters every SAE: say which one was meant.
+    "zero" puts 0 there. The two give different figures for one SAE, so say which one was meant.
     The first position (BOS) is left as it is, in every run: SAEs here do not learn from it.
     """
-    if ablation not in ABLATIONS:
-        raise CourseError(f"There is no ablation {ablation!r}.", 'It is "mean" or "zero".')
+    return recoveries(model, sae, hook_name, tokens, [ablation], batch)[ablation]
+
+
+@torch.no_grad()
+def recoveries(
+    model, sae, hook_name: str, tokens: Int[Tensor, "window pos"], ablations=ABLATIONS, batch: int = 16
+) -> dict[str, Recovery]:
+    """Return `loss_recovered` against each ablation, from as few runs of the model as it takes."""
+    if unknown := set(ablations) - set(ABLATIONS):
+        raise CourseError(f"There is no ablation {unknown.pop()!r}.", 'It is "mean" or "zero".')
     if hook_name not in model.hook_dict:
         raise CourseError(f"The model has no hook {hook_name!r}.", "cache.hook_table(model) lists them.")
     from mechinterp_course.interp.activations import collect
 
-    stands_for = torch.zeros(1)
-    if ablation == "mean":
-        stands_for = collect(model, hook_name, tokens, batch=batch, progress=False).flatten(0, 1).mean(0)
     clean = _loss(model, tokens, batch, hook_name, None)
     spliced = _loss(model, tokens, batch, hook_name, sae)
-    ablated = _loss(model, tokens, batch, hook_name, lambda x: stands_for.expand_as(x))
-    return Recovery((ablated - spliced) / (ablated - clean), clean, spliced, ablated)
+    found = {}
+    for ablation in ablations:
+        stands_for = torch.zeros(1)
+        if ablation == "mean":
+            stands_for = collect(model, hook_name, tokens, batch=batch, progress=False).flatten(0, 1).mean(0)
+        ablated = _loss(model, tokens, batch, hook_name, lambda x, put=stands_for: put.expand_as(x))
+        found[ablation] = Recovery((ablated - spliced) / (ablated - clean), clean, spliced, ablated)
+    return found
 
 
 def _loss(model, tokens: Tensor, batch: int, hook_name: str, change) -> float:
