@@ -215,7 +215,7 @@ function contexts(page) {
     const value = (place.steps[place.at] * page.scale).toPrecision(3);
     item.append(make("span", "mi-value", value, { title: `activation ${value}, in ${place.file}` }));
     const line = make("code", "mi-line");
-    if (place.opens) line.append(make("span", "mi-blank", "BOS ", { title: "The window begins here: the model saw nothing earlier." }));
+    if (place.opens) line.append(make("span", "mi-value", "BOS ", { title: "The window begins here: the model saw nothing earlier." }));
     place.tokens.forEach((token, i) => {
       const blank = !token.trim();
       const span = make("span", blank && !place.steps[i] ? "mi-blank" : "", legible(token));
@@ -307,6 +307,7 @@ function render({ model, el }) {
   // --- the page
   const open = (feature, focus = false, returning = false) => {
     clearTimeout(pause);
+    if (feature === opened && !focus) return;
     const draw = (page) => {
       if (returning) trail.pop();
       else if (focus && opened !== null && opened !== page.id) trail.push(opened);
