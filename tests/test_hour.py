@@ -10,7 +10,7 @@ from simulated_learner import Learner
 from mechinterp_course.commands import hour_screen, screen
 from mechinterp_course.commands.app import run
 from mechinterp_course.tutor import catalog, history, planning, progress
-from mechinterp_course.tutor.glance import glance
+from mechinterp_course.tutor.glance import due_cards, glance
 from mechinterp_course.tutor.plan import Plan, plans
 from mechinterp_course.tutor.progress import Event
 from mechinterp_course.tutor.resume import resume
@@ -223,16 +223,24 @@ def test_a_day_with_review_and_a_day_that_is_done(learner):
     read = Event("r", "2026-03-02T09:00:00.000Z", "read", "one", "2026-03-02", {"lesson": "l00_first_steps"})
     found = where(learner, book, [plan, read], MONDAY)
     lines = shown(hour_screen.resume, found)
-    today = lines.index("Today           ✓  00 First steps: reading")
-    assert lines[today + 1] == "           30 min  Lesson 00, First steps: lab A, beginning with the exercise"
-    assert lines[today + 2] == "                   double"
+    assert lines[1].split("  ")[-1] == "Review: 1 card is due"  # a term of the lesson that was read
+    assert [line.strip() for line in lines[2:5]] == [
+        "✓  00 First steps: reading",
+        "30 min  Lesson 00, First steps: lab A, beginning with the exercise",
+        "double",
+    ]
+    assert lines[4].index("double") == lines[3].index("Lesson")  # a long line goes on below its own beginning
     assert any(line.endswith("●◌◌◌◌··  1 day") for line in lines)
     reviewing = glance(found.glance.events, book, MONDAY, due=1)
     lines = shown(lambda terminal: terminal.facts(hour_screen.today_rows(reviewing, found.next)))
     assert lines[0] == "Today   5 min  Review: 1 card is due"
     done = [plan, read, *(_passed(i, name) for i, name in enumerate(("double", "quadruple")))]
     lines = shown(hour_screen.resume, where(learner, book, done, MONDAY))
-    assert any("Today's hour is done." in line for line in lines)
+    assert any("Only the review is left." in line for line in lines)
+    plain = shown(
+        lambda terminal: terminal.facts(hour_screen.today_rows(glance(found.glance.events, book, MONDAY), "x"))
+    )
+    assert not any("Review" in line for line in plain)
     assert any(line.startswith("If you like") and "lab B" in line for line in lines)
 
 
@@ -304,3 +312,13 @@ def test_every_screen_fits_its_terminal(learner, width):
         assert max(map(len, lines)) <= width, name
     assert any("✓" in line for line in screens["plan"])
     assert any(line.lstrip().startswith("90 %") and "├" in line and "┤" in line for line in screens["calibration"])
+
+
+def test_what_is_due_for_review_is_part_of_the_hour(say, learner):
+    """The day after an exercise took many tries, its card is due; today's hour counts it, and nothing was read but events."""
+    book = catalog.course()
+    tries = [Event(f"t{n}", f"2026-03-02T10:00:0{n}.000Z", "check", "one", "2026-03-02", {"exercise": "double", "passed": n == 7}) for n in range(8)]  # fmt: skip
+    found = where(learner, book, tries, MONDAY + timedelta(days=9))
+    assert found.glance.today.due == due_cards(progress.merge(tries), book, MONDAY + timedelta(days=9)) > 0
+    lines = shown(hour_screen.resume, found)
+    assert any("Review: " in line and "5 min" in line for line in lines)

@@ -52,7 +52,15 @@ def glance(events: Log, course: Course, day: date, due: int = 0) -> Glance:
 
 def of_workspace(root: Path | None, course: Course, day: date) -> Glance:
     """Return what a workspace's progress files say on a day; by default those of the workspace around the current folder."""
-    return glance(progress.load(root), course, day)
+    events = progress.load(root)
+    return glance(events, course, day, due_cards(events, course, day))
+
+
+def due_cards(events: Log, course: Course, day: date) -> int:
+    """Return how many cards today's five minutes of review hold. Notebooks are not opened: open questions come from the events."""
+    from . import journal, review, review_ask
+
+    return len(review.session(review_ask.all_cards(events, course, journal.entries(events)), day))
 
 
 def _notes(events: Log, course: Course) -> list[str]:
