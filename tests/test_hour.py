@@ -1,5 +1,6 @@
 """The learner's hour as a person meets it: what the commands say, what they record, and the calendar file."""
 
+import io
 import json
 from datetime import date, datetime, timedelta
 
@@ -197,7 +198,7 @@ def shown(function, *arguments, width: int = 80) -> list[str]:
     from rich.console import Console
 
     terminal = screen.Screen()
-    terminal.console = Console(width=width, highlight=False, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    terminal.console = Console(width=width, highlight=False, record=True, file=io.StringIO())
     function(terminal, *arguments)
     return [line.rstrip() for line in terminal.console.export_text().splitlines()]
 
