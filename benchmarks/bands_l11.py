@@ -114,15 +114,23 @@ def erased(model, parts, streams, seed) -> dict:
             "rise at tokens with the label": round(change[mine].mean().item(), 4),
             "auc of a new probe after erasing": round(probes.auc(probes.logistic(x, y).scores(unseen), truth), 3),
         }
-    draws = torch.randn(8, mean.shape[0], generator=torch.Generator().manual_seed(6 + seed))
-    rises = [rise(direction) for direction in draws]
-    means = torch.stack([change.mean() for change in rises])
-    found["random"] = {"mean": round(means.mean().item(), 4), "largest": round(means.max().item(), 4)}
-    y = probes.control_labels(parts["train"].ids, 0.5, seed)
-    arrow = probes.difference_of_means(streams["train"][PLACE], y).direction
-    found["difference of means of a control label"] = round(rise(arrow).mean().item(), 4)
-    comments = probes.difference_of_means(streams["train"][PLACE], parts["train"].answers["in_comment"]).direction
-    found["difference of means of in_comment"] = round(rise(comments).mean().item(), 4)
+    comments = parts["test"].answers["in_comment"].view(len(parts["test"].windows), -1)[:24, :-1]
+
+    def both(changes) -> dict:
+        """Mean and largest of several rises, over all tokens and over those in comments."""
+        over = {
+            "all tokens": [c.mean().item() for c in changes],
+            "in comments": [c[comments].mean().item() for c in changes],
+        }
+        return {where: {"mean": round(sum(v) / len(v), 4), "largest": round(max(v), 4)} for where, v in over.items()}
+
+    draws = torch.randn(8, mean.shape[0], generator=torch.Generator().manual_seed(seed))
+    found["random"] = both([rise(direction) for direction in draws])
+    coins = [probes.control_labels(parts["train"].ids, 0.5, coin) for coin in range(5)]
+    arrows = [probes.difference_of_means(streams["train"][PLACE], coin).direction for coin in coins]
+    found["difference of means of five control labels"] = both([rise(arrow) for arrow in arrows])
+    arrow = probes.difference_of_means(streams["train"][PLACE], parts["train"].answers["in_comment"]).direction
+    found["difference of means of in_comment"] = both([rise(arrow)])
     return found
 
 
