@@ -10,8 +10,10 @@ from tiny import TINY_COURSE
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog, history, work
 from mechinterp_course.tutor import plan as planning
+from mechinterp_course.tutor.glance import glance
 from mechinterp_course.tutor.plan import Plan, Plans, changed, plans, read_rest, weekdays
-from mechinterp_course.tutor.progress import Event, state
+from mechinterp_course.tutor.planning import exported
+from mechinterp_course.tutor.progress import Event, merge, state
 from mechinterp_course.tutor.today import today
 
 MONDAY = date(2026, 3, 2)
@@ -344,3 +346,47 @@ def test_what_was_done_is_told_by_day(book):
             "01 The loss of a token: reading",
         ],
     }
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["mon", "2026-03-02"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+KEYS = (
+    "minutes",
+    "days",
+    "start",
+    "short",
+    "to",
+    "hour",
+    "first",
+    "last",
+    "sequence",
+    "lesson",
+    "question",
+    "exercise",
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kinds=st.lists(
+        st.tuples(
+            st.sampled_from(["plan", "rest", "calendar", "read", "reveal", "quiz", "check", "review"]),
+            st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=6),
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_stands_in_a_foreign_file_a_glance_is_possible(book, kinds):
+    events = merge(event(i, kind, **data) for i, (kind, data) in enumerate(kinds))
+    seen = glance(events, book, MONDAY)
+    assert seen.today.day == MONDAY and seen.streak.days >= 0
+    exported(events)
+    history.finished(events, book)
