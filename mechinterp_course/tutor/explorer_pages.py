@@ -136,6 +136,13 @@ def heading(table: FeatureTable) -> dict:
     """What stands above the list."""
     told, about = table.summary(), table.about
     share = f"{told['explained by a rule']:,} explained by a rule (F1 ≥ {about['explained']:g} on files it was not chosen on)"
+    named = {"neurons": "neurons", "directions": "random directions"}
+    beside = [
+        f"{told[f'{kind} explained by a rule']:,} of {told[kind]:,} {what}"
+        for kind, what in named.items()
+        if kind in told
+    ]
+    share += f"; so are {' and '.join(beside)}" if beside else ""
     return {
         "name": table.name,
         "hook": about["hook"],

@@ -141,7 +141,13 @@ def test_the_static_version_is_whole_html_and_shows_every_feature_asked_for(inde
     details = [attributes for tag, attributes in tags.seen if tag == "details"]
     assert len(details) == 4 and ["open" in a for a in details] == [True, False, False, False]
     assert "<b>" not in html and "&lt;b&gt;" in html  # feature 6 is strongest on the token <b>
-    for said in ("60 features on 240 tokens of 2 files", "lower third", "best neuron 0.60", "never active here"):
+    for said in (
+        "60 features on 240 tokens of 2 files",
+        "so are 1 of 2 neurons and 0 of 2 random directions",
+        "lower third",
+        "best neuron 0.60",
+        "never active here",
+    ):
         assert said in tags.text
     lit = [a["title"] for tag, a in tags.seen if tag == "span" and "title" in a]
     assert len(lit) > 10 and float(lit[0]) == pytest.approx(float(index.table.most[6]), rel=0.01)
