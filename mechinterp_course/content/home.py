@@ -14,7 +14,8 @@ home()
 # - **Is this page of today?** `mechinterp` brings it up to date. So does running the cell above: click it, then press Shift+Enter.
 # - **Stuck?** `hint("name_of_the_exercise")` gives a nudge, then the idea, then an outline.
 # - **An earlier part is missing?** `attention = borrow("attention")` takes the course's own function, so that you can go on.
-# - **A prediction is a guess.** Nobody grades it. Guess before you look: you remember what surprised you.
+# - **A prediction is a guess.** Nobody grades it. Guess before you look: you remember what surprised you. After ten of
+#   them, `mechinterp calibration` says how often you are right when you are sure; in a notebook, `calibration()` draws it.
 # - **Save** a notebook with Ctrl+S (Cmd+S on a Mac). What you pass, guess and ask for is written down in `progress.jsonl`, on this
 #   computer only.
 # - **Come back** by typing `mechinterp` in a terminal: it says what today's hour holds and opens where you stopped.
