@@ -178,6 +178,7 @@ def work(over: socket.socket, examined: list[socket.socket], output_bytes: int) 
     shell.user_ns["__name__"] = "__main__"
     sys.stdout, sys.stderr = _Stream(page, "stdout"), _Stream(page, "stderr")
     builtins.input = _no_input
+    me = os.getpid()
     while True:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is for a cell, not for what stands between cells
         try:
@@ -185,9 +186,15 @@ def work(over: socket.socket, examined: list[socket.socket], output_bytes: int) 
         except Broken:
             return
         if asked["do"] == "run":
-            _reply(wire, _run(shell, page, asked["source"]))
+            answer = _run(shell, page, asked["source"])
+            if os.getpid() != me:  # a copy that the cell has made: it has no part in what follows
+                os._exit(0)
+            _reply(wire, answer)
         elif asked["do"] == "snapshot":
-            _snapshot(over, examined, asked["at"], asked["exercise"], shell.user_ns)
+            try:
+                _snapshot(over, examined, asked["at"], asked["exercise"], shell.user_ns)
+            except OSError:  # the cells before have left so many processes that there cannot be one more
+                return
             _reply(wire, {"ok": True, "outputs": []})
 
 
@@ -217,6 +224,7 @@ def _snapshot(over: socket.socket, examined: list, at: int, name: str, names: di
         examined[at].close()
         return
     try:
+        os.setpgid(0, 0)  # what ends the cells' process and its children leaves this one
         over.close()
         sys.stdout = sys.stderr = _Stream(Page(0), "stdout")
         signal.signal(signal.SIGINT, signal.SIG_IGN)

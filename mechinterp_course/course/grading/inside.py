@@ -115,13 +115,16 @@ def keep(control: socket.socket, limits: dict) -> None:
             order = json.loads(message)
             if order["do"] == "run":
                 running = _start(control, sockets, limits)
-            elif running:
+            elif running and order["do"] == "interrupt":
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(running, signal.SIGINT if order["do"] == "interrupt" else signal.SIGKILL)
+                    os.kill(running, signal.SIGINT)
+            elif running:
+                _end_group(running)
             for one in sockets:
                 one.close()
         for ended, status in _ended():
             if ended == running:
+                _end_group(running)
                 running = 0
                 control.send(json.dumps({"do": "ended", "status": status}).encode())
 
@@ -130,10 +133,13 @@ def _start(control: socket.socket, sockets: list, limits: dict) -> int:
     """Start a process for the cells and return its number."""
     started = os.fork()
     if started:
+        with contextlib.suppress(OSError):
+            os.setpgid(started, started)
         return started
     try:
         control.close()
-        os.setpgid(0, 0)
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
         walls.readable(True)
         walls.no_privileges()
         os.chdir("/tmp" if os.access("/tmp", os.W_OK) else os.getcwd())  # noqa: PTH109, S108
@@ -141,6 +147,12 @@ def _start(control: socket.socket, sockets: list, limits: dict) -> int:
         cells.work(sockets[0], sockets[1:], limits["output_bytes"])
     finally:
         os._exit(0)
+
+
+def _end_group(leader: int) -> None:
+    """End the process of the cells and those that it has started; the copies at check cells are in groups of their own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _ended() -> list[tuple[int, int]]:
