@@ -46,8 +46,6 @@ def resume(browser: bool, port: int | None) -> None:
             "After that, `mechinterp` alone takes you back to where you were. `mechinterp --help` shows the rest."
         )
         return
-    from ..tutor import jupyter, progress
-    from ..tutor.home import store
     from ..tutor.resume import resume as where_left_off
     from . import hour_screen
     from . import screen as show
@@ -58,6 +56,8 @@ def resume(browser: bool, port: int | None) -> None:
     hour_screen.resume(screen, where)
     if ws.is_outdated:
         screen.line(hour_screen.OUTDATED, "yellow")
+    from ..tutor import jupyter, progress  # after the words are there: they need none of it
+    from ..tutor.home import store
 
     def ready(server) -> None:
         store(ws, book, where.glance)
