@@ -4,10 +4,10 @@ Everything takes any object with `encode`, `W_dec` and `hook_name` (`saes.SAE`),
 once; the parts stand in modules of their own: `feature_sample` (the text), `feature_contexts` (arrays), `feature_rules` and
 `feature_scores` (rules, judged), `feature_table` (what is kept). Must not import TransformerLens, and draws nothing.
 
-    python -m mechinterp_course.interp.features NAME ...    builds the tables of bundled SAEs again
+    python -m mechinterp_course.interp.features NAME ... [--text FOLDER]    builds the tables of bundled SAEs again
 """
 
-import sys
+import argparse
 
 import numpy as np
 import torch
@@ -18,27 +18,38 @@ from mechinterp_course.errors import CourseError
 from mechinterp_course.interp import feature_contexts, feature_scores, feature_table
 from mechinterp_course.interp.feature_contexts import Firing
 from mechinterp_course.interp.feature_rules import rules
-from mechinterp_course.interp.feature_sample import Sample, code_sample, layer_of, read
+from mechinterp_course.interp.feature_sample import Sample, code_sample, layer_of, read, text_sample
 from mechinterp_course.interp.feature_table import FeatureTable
 
 CHUNK = 4096  # tokens that are encoded at once
+ENGLISH_WINDOWS = 400  # of English text in the table of a bundled SAE
 
 
 # --- all at once --------------------------------------------------------------------------------------------------------
 
 
-def table(sae, model, sample: Sample, *, name: str, hook: str | None = None, baselines: bool = True) -> FeatureTable:
+def table(
+    sae,
+    model,
+    sample: Sample,
+    *,
+    name: str,
+    hook: str | None = None,
+    baselines: bool = True,
+    longest: float | None = None,
+) -> FeatureTable:
     """Measure every feature of an SAE on a sample, and return the table that the explorer shows.
 
     name: what the table is called. hook: where the SAE reads, by default `sae.hook_name`. baselines: also score the neurons of the MLP of
     that layer, and as many random directions (without an MLP, four for each dimension). Logit effects are the direct ones, through the
-    final norm's weight and W_U, one unit of the feature at the mean scale of the final norm.
+    final norm's weight and W_U, one unit of the feature at the mean scale of the final norm. longest: no feature counts on a token whose
+    activation is longer than so many times the median (in large models a few are, and they hide all else).
     """
     hook = hook or getattr(sae, "hook_name", None)
     if hook is None:
         raise CourseError("The SAE does not say which hook it reads.", 'Say hook="blocks.1.hook_resid_post".')
     held = read(model, sample, hook, neurons=baselines)
-    known, firing = rules(sample), fire(sae, held.x)
+    known, firing = rules(sample), fire(sae, held.x, longest)
     scores = {"features": feature_scores.score(firing, known, sample)}
     if baselines:
         if held.neurons is not None:
@@ -131,12 +142,17 @@ def _half(values) -> np.ndarray:
 # --- the parts ----------------------------------------------------------------------------------------------------------
 
 
-def fire(sae, x: Float[Tensor, "token d_in"]) -> Firing:
-    """Encode activations and keep what is not zero. x: at the SAE's hook, as `feature_sample.read` gives it."""
+def fire(sae, x: Float[Tensor, "token d_in"], longest: float | None = None) -> Firing:
+    """Encode activations and keep what is not zero. x: at the SAE's hook, as `feature_sample.read` gives it.
+
+    longest: rows longer than so many times the median row are left out, as if no feature were active there.
+    """
     tokens, features, values = [], [], []
+    lengths = x.norm(dim=1)
+    limit = torch.inf if longest is None else longest * lengths.median()
     for start in range(0, len(x), CHUNK):
         with torch.no_grad():
-            f = sae.encode(x[start : start + CHUNK])
+            f = sae.encode(x[start : start + CHUNK]) * (lengths[start : start + CHUNK, None] <= limit)
         where = f.nonzero()
         tokens.append((where[:, 0] + start).int())
         features.append(where[:, 1].int())
@@ -196,16 +212,35 @@ def nearest(
 # --- the bundled ones ---------------------------------------------------------------------------------------------------
 
 
-def build_bundled(name: str) -> FeatureTable:
-    """Build the table of a bundled SAE on the bundled sample of code and save it in the SAE's folder; the same input, the same bytes."""
+def sample_of(card: dict, text: str | None = None) -> Sample:
+    """The text that the table of a bundled SAE is made of, by the SAE's card: held out from its training, and free to ship.
+
+    Code: the bundled sample. English: the chapters of the test split of the novels, which alone are in the public domain; `text` is the
+    folder with the package files that `english` names.
+    """
+    from mechinterp_course.interp import english, models
+
+    if card["recipe"]["text"] == "stdlib":
+        return code_sample()
+    chapters = [(name, t) for name, t in english.read_split("test", text or ".") if name.startswith("austen/")]
+    return text_sample(models.tokenizer(card["model"]), chapters, card["recipe"]["width"], most=ENGLISH_WINDOWS)
+
+
+def build_bundled(name: str, text: str | None = None) -> FeatureTable:
+    """Build the table of a bundled SAE and save it in the SAE's folder; the same input on the same machine gives the same bytes."""
     from mechinterp_course.interp import models, sae_catalogue, saes
 
     card = sae_catalogue.card(name)
-    found = table(saes.load(name), models.load(card["model"]), code_sample(), name=name)
+    sample = sample_of(card, text)
+    found = table(saes.load(name), models.load(card["model"]), sample, name=name, longest=card["recipe"]["longest"])
     found.save(sae_catalogue.folder_of(name) / feature_table.FILE)
     return found
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:]:
-        print(wanted, build_bundled(wanted).summary())
+    parser = argparse.ArgumentParser(description="Build the tables of features of bundled SAEs again.")
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--text", help="for English: the folder with the package files")
+    asked = parser.parse_args()
+    for wanted in asked.names:
+        print(wanted, build_bundled(wanted, asked.text).summary())

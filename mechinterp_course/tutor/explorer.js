@@ -276,9 +276,10 @@ function controls(model, unique) {
   for (const [value, text] of model.get("orders")) order.append(make("option", "", text, { value }));
   order.value = model.get("order");
   const direction = make("button", "", undefined, { type: "button" });
+  const random = make("button", "", "any", { type: "button", title: "Open a feature at random", "aria-label": "Open a feature at random" });
   const list = make("div", "mi-list", undefined, { role: "listbox", tabindex: "0", "aria-label": "Features", id: `list-${unique}` });
   const status = make("p", "mi-status", "", { role: "status" });
-  return { search, order, direction, list, status };
+  return { search, order, direction, random, list, status };
 }
 
 function render({ model, el }) {
@@ -286,7 +287,7 @@ function render({ model, el }) {
   const about = model.get("about");
   const root = make("div", "mechinterp-explorer", undefined, { role: "group", "aria-label": `Features of ${about.name}` });
   keepKeys(root);
-  const { search, order, direction, list, status } = controls(model, unique);
+  const { search, order, direction, random, list, status } = controls(model, unique);
   const place = make("div", "mi-page", undefined, { role: "region", tabindex: "-1" });
   const kept = new Map(model.get("pages").map((page) => [page.id, page]));
   const trail = []; // the features that links were followed from
@@ -393,6 +394,7 @@ function render({ model, el }) {
     turn();
     again(true);
   });
+  random.addEventListener("click", () => open(Math.floor(Math.random() * about.size)));
   list.addEventListener("click", (event) => {
     const item = event.target.closest("[role=option]");
     if (item) activate([...list.children].indexOf(item));
@@ -442,7 +444,7 @@ function render({ model, el }) {
   head.append(make("strong", "", `Features of ${about.name}`), make("span", "mi-note", about.hook), make("p", "", about.counts));
   head.title = about.how;
   const tools = make("div", "mi-tools");
-  tools.append(search, order, direction);
+  tools.append(search, order, direction, random);
   const side = make("div", "mi-side");
   const keys = make("p", "mi-keys", "Keys: / search, ↑ ↓ list, Enter page, Esc back");
   side.append(tools, status, list, keys);

@@ -146,6 +146,7 @@ def heading(table: FeatureTable) -> dict:
     return {
         "name": table.name,
         "hook": about["hook"],
+        "size": len(table),
         "counts": f"{told['features']:,} features on {about['tokens']:,} tokens of {about['files']} files; "
         f"{about['l0']:g} active on a token; {told['never active']:,} never active; {share}",
         "how": about["how"],

@@ -143,6 +143,9 @@ def test_a_neighbour_is_followed_and_come_back_from(lab):
         explorer.get_by_role("button", name=f"back to {feature}").click()
         shown(explorer, feature)
     assert not explorer.get_by_role("button", name="back to").count()
+    page.evaluate("Math.random = () => 0.75")
+    explorer.get_by_role("button", name="Open a feature at random").click()
+    shown(explorer, 45)
 
 
 def test_the_list_grows_as_it_is_walked_and_turns_round(lab):

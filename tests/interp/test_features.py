@@ -42,6 +42,15 @@ def test_firing_in_chunks_is_the_same(firing, monkeypatch):
     assert np.array_equal(again.token, found.token) and np.array_equal(again.value, found.value)
 
 
+def test_rows_that_are_far_too_long_are_left_out():
+    x = torch.ones(100, 4)
+    x[7] *= 50
+    sae = type("Ready", (), {"W_dec": torch.eye(4), "encode": lambda self, x: x})()
+    assert features.fire(sae, x).count.tolist() == [100] * 4
+    cut = features.fire(sae, x, longest=10.0)
+    assert cut.count.tolist() == [99] * 4 and 7 not in cut.token
+
+
 def test_a_feature_that_is_not_there_is_a_sentence(firing):
     with pytest.raises(CourseError, match="There is no feature 30. Give 0 to 29."):
         firing[0].of(30)
@@ -223,3 +232,15 @@ def test_a_table_of_an_sae_that_does_not_fit_is_a_sentence(made):
     wide = saes.SAE(128, 8, metadata={"hook_name": "blocks.0.mlp.hook_post"})
     with pytest.raises(CourseError, match="The decoder writes 128 numbers"):
         features.table(wide, model, sample, name="x")
+
+
+def test_the_text_of_a_bundled_table_is_free_to_ship(monkeypatch):
+    from mechinterp_course.interp import english
+
+    novel, handbook = "It is a truth universally acknowledged. " * 300, "The administrator installs a package. " * 300
+    documents = [("austen/one", novel), ("austen/two", novel), ("handbook/one", handbook)]
+    monkeypatch.setattr(english, "read_split", lambda split, folder: documents if split == "test" else None)
+    card = {"model": "code-4l", "recipe": {"text": "english", "width": 127}}
+    sample = features.sample_of(card)
+    assert sample.files == ["austen/one", "austen/two"] and sample.length == 127 and not sample.labels
+    assert features.sample_of({"recipe": {"text": "stdlib"}}).labels
