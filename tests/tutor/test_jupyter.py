@@ -95,11 +95,13 @@ def test_start_serves_the_home_notebook_and_stops_with_ctrl_c(release, tmp_path,
 def test_mechinterp_alone_goes_on_at_what_is_next_and_a_closed_terminal_stops_it(learner, without_nbgrader):
     progress.record("check", exercise="double", passed=True)
     with started("--no-browser") as process:
-        said = [process.stdout.readline() for _ in range(5)]
+        said = []
+        while not said or not said[-1].startswith("So far"):
+            said.append(process.stdout.readline())
         assert said[0].startswith("Last time  Today at") and "you passed double" in said[0]
-        assert "✓  00 First steps: reading" in said[1]
-        assert "25 min  Lesson 00, First steps: lab A, from the exercise quadruple" in said[2]
-        assert "1 of 4 exercises passed" in said[3]
+        assert any("✓  00 First steps: reading" in line for line in said)
+        assert "25 min  Lesson 00, First steps: lab A, from the exercise quadruple" in said[-2]
+        assert "1 of 4 exercises passed" in said[-1]
         address = address_in(process)
         assert f"/lab/tree/{LAB}?token=" in address
         process.send_signal(signal.SIGHUP)
