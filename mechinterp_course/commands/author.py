@@ -112,3 +112,29 @@ def links() -> None:
         console().line(line)
     if not report.sound:
         raise typer.Exit(1)
+
+
+@app.command()
+def site(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to put the site; one that is there is replaced.")
+    ],
+    lessons: Annotated[
+        list[str] | None, typer.Argument(metavar="LESSON", help="Numbers or names; none means all.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Lessons run at a time.")] = 1,
+) -> None:
+    """Write the lessons, executed, as an HTML site that works offline.
+
+    Each lesson runs once in a kernel without a network, and again only after a change. The site can be opened from a disk, or put on any
+    web server: plots are alive, mathematics needs no script, and the search works without a server.
+    """
+    from ..course import site as pages
+    from ..tutor.catalog import course
+    from .screen import console
+
+    book = course()
+    chosen = [book.lesson(name) for name in lessons] if lessons else None
+    with console(stderr=True).working("Making the site") as tell:
+        first = pages.build(book, folder, chosen, jobs, tell)
+    console().line(f"Open {first} in a browser.")
