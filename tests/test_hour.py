@@ -8,7 +8,7 @@ import pytest
 from learner import built_fixture, learner_fixture, release_fixture  # noqa: F401
 from simulated_learner import Learner
 
-from mechinterp_course.commands import hour_screen, screen
+from mechinterp_course.commands import calibration_screen, hour_screen, plan_screen, screen
 from mechinterp_course.commands.app import run
 from mechinterp_course.tutor import catalog, history, planning, progress
 from mechinterp_course.tutor.glance import due_cards, glance
@@ -304,10 +304,10 @@ def test_every_screen_fits_its_terminal(learner, width):
     done = Learner(course).run(60)
     day = MONDAY + timedelta(days=58)
     seen = glance(progress.merge(done.events), course, day)
-    told = history.finished(seen.events, course)
+    planned = planning.Planned(seen, history.finished(seen.events, course), True, tuple(seen.events))
     screens = {
-        "plan": shown(hour_screen.plan, seen, told, True, True, width=width),
-        "calibration": shown(hour_screen.calibration, seen.calibration, width=width),
+        "plan": shown(plan_screen.plan, planned, True, width=width),
+        "calibration": shown(calibration_screen.calibration, seen.calibration, width=width),
     }
     for name, lines in screens.items():
         assert max(map(len, lines)) <= width, name

@@ -79,7 +79,7 @@ def plan(
     """
     from ..tutor import planning
     from ..tutor.catalog import course
-    from . import hour_screen
+    from . import plan_screen
     from .learner import use_workspace
     from .screen import console
 
@@ -90,7 +90,7 @@ def plan(
         print(planning.as_json(found))
         return
     screen = console()
-    hour_screen.plan(screen, found.glance, found.done, all, found.is_made)
+    plan_screen.plan(screen, found, all)
     if ics and not dry_run:
         written = planning.export(ws, found, ics.expanduser(), now)
         screen.line()
@@ -108,7 +108,7 @@ def calibration(as_json: AsJson = False) -> None:
     """
     from ..tutor import report
     from ..tutor.catalog import course
-    from . import hour_screen
+    from . import calibration_screen
     from .learner import use_workspace
     from .screen import console
 
@@ -116,4 +116,4 @@ def calibration(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found.calibration, indent=2, ensure_ascii=False))
         return
-    hour_screen.calibration(console(), found.glance.calibration)
+    calibration_screen.calibration(console(), found.glance.calibration)

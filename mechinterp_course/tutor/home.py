@@ -12,7 +12,8 @@ from . import notebook
 from .catalog import Course, course
 from .events import find_workspace
 from .glance import Glance, of_workspace
-from .home_view import home_html, home_text
+from .home_html import home_html
+from .home_text import home_text
 from .question_view import show
 from .workspace import HOME, Workspace
 

@@ -13,7 +13,8 @@ from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog, progress, workspace
 from mechinterp_course.tutor.glance import glance, of_workspace
 from mechinterp_course.tutor.home import store
-from mechinterp_course.tutor.home_view import home_html, home_text
+from mechinterp_course.tutor.home_html import home_html
+from mechinterp_course.tutor.home_text import home_text
 from mechinterp_course.tutor.percent import read_cells
 from mechinterp_course.tutor.plan import Plan
 from mechinterp_course.tutor.progress import Event
