@@ -198,7 +198,7 @@ figure.show()
 # 1. direction: weight divided by spread, coordinate by coordinate.
 # 2. offset: the old one, minus the dot product of that direction with the mean.
 # """
-# look = "Below, the cosine between the weights as they are and the raw direction. Whoever erases the former erases something else."
+# look = "Below, the cosine between the weights as they are and the raw direction: in this model nearly 1, because its coordinates vary alike, so the mistake would hide. Where they do not, it is another direction altogether."
 
 # %% [markdown]
 # Before fitting, each coordinate is brought to mean 0 and standard deviation 1, so that the penalty treats all coordinates alike. So the probe's
@@ -237,6 +237,10 @@ cosine = torch.cosine_similarity(direction, fitted[:-1], dim=0)
 print(f"the scores are the same: {same}")
 print(f"standard deviations of the coordinates: {spread.min():.2f} to {spread.max():.2f}")
 print(f"cosine between the raw direction and the weights left standardised: {cosine:.2f}")
+uneven = spread.clone()
+uneven[:10] *= 0.02  # planted: ten coordinates vary fifty times less
+planted, _ = raw_probe(fitted[:-1], fitted[-1], mean, uneven)
+print(f"the same, with ten quiet coordinates: {torch.cosine_similarity(planted, fitted[:-1], dim=0):.2f}")
 
 # %% [raw] card="midpoint_probe"
 # title = "Difference of means, with its midpoint"
@@ -390,7 +394,7 @@ plots.lines(
 # 3. Ties are where they are equal: each counts one half.
 # 4. The mean over the matrix of wins plus half of the ties.
 # """
-# look = "Of these three, the probe that always says no wins on accuracy against one that really reads something. AUC is not impressed."
+# look = "Of these four, always saying no has the highest accuracy, and reads nothing. AUC is not impressed."
 
 # %% [markdown]
 # AUC, the *area under the ROC curve*, is the chance that a random token with the label scores higher than a random token without:
@@ -719,7 +723,7 @@ y = torch.arange(400) % 2 == 0
 x = torch.randn(400, 2, generator=noise) * torch.tensor([1.0, 0.5]) + y[:, None] * torch.tensor([1.5, 2.0]) + 2
 probe = probes.difference_of_means(x, y)
 erased = erase_direction(x, probe.direction, x.mean(0))
-plots.scatter(
+figure = plots.scatter(
     torch.cat([x, erased]),
     title="Before and after erasing the difference of means",
     xlabel="coordinate 0",
@@ -727,6 +731,8 @@ plots.scatter(
     alt="Two clouds, yes and no, apart from each other; after erasing, both lie on one straight line through their common mean, mixed.",
     groups=[f"{'yes' if label else 'no'}, {when}" for when in ("before", "erased") for label in y],
 )
+figure.update_yaxes(scaleanchor="x", scaleratio=1)  # so that a right angle looks like one
+figure.show()
 
 # %% [raw] card="erasing_effect"
 # title = "Is it used?"
@@ -835,5 +841,5 @@ reveal("lab-probing-even")
 # %% [markdown]
 # All three are read. One is used: the model needs to know where it is in the window. The even numbers cost what a random direction costs, and even comments hardly more.
 #
-# *What this does not show*: that the model has no use for comments. A new probe still finds them in what is left, as the lesson shows: the information lies in more
-# than one direction. Erasing one direction is a test of that direction.
+# *What this does not show*: that the model has no use for comments. One of eight tokens is in a comment, and a mean over all tokens drowns what happens there: the lesson looks at those alone, and finds more. And erasing one direction
+# is a test of that direction; a new probe still finds the comments in what is left.

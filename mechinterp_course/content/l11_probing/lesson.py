@@ -404,10 +404,10 @@ for name, some in rises.items():
     print(f"{name:33}" + "".join(f"{t.mean():12.4f} ({t.max():.4f})" for t in told))
 
 # %% [markdown]
-# Read the columns one by one. Over *all* tokens the comments' directions cost no more than the largest of their controls. Note how much the arrows of meaningless coins cost: the arrow between two means lies where
+# Read the columns one by one. Over *all* tokens the comments' directions cost about as much as the largest of their controls. Note how much the arrows of meaningless coins cost: the arrow between two means lies where
 # the vectors vary most, and erasing what varies most hurts, whatever it is. Without coins you would have called 0.05 nats a proof.
 #
-# At the tokens *in comments* both directions cost more than any of their controls, two to three times as much as the largest random one. So the model does use them there, a little. Three answers, then: the position's direction is used; that of even numbers is not; that of comments is, where
+# At the tokens *in comments* both directions cost more than any of their controls, the logistic one about twice as much as the largest random one. So the model does use them there, a little. Three answers, then: the position's direction is used; that of even numbers is not; that of comments is, where
 # comments are. The AUCs were 1.00, 0.82 and 0.96, and said none of this.
 #
 # *What this does not show*: how much the model depends on knowing that it is in a comment. Other directions tell it as well, as the new probe showed, and we erased one. [[paper:belinkov2022]] has the whole discussion.
