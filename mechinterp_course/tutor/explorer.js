@@ -137,7 +137,7 @@ function rule(page) {
   }
   const said = page.explained ? label.says : `Nearest is “${label.says}”, and it does not explain the feature.`;
   part.append(make("p", page.explained ? "mi-rule" : "mi-rule mi-weak", said));
-  part.append(make("p", "mi-counts", `The feature counts ${label.yes}.`));
+  part.append(make("p", "mi-counts", `It says yes ${label.yes}.`));
   const table = make("table", "mi-scores");
   const rows = [
     ["precision", label.precision, "of the tokens at the threshold and above, the share of which the rule is true"],

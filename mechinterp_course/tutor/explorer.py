@@ -40,6 +40,7 @@ def explore(
 
     bundle = {"text/plain": text, "text/html": html}
     widget = _widget(index, found, why, kept, search, order)
+    _close_earlier(widget)
     if widget is not None:
         view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
         bundle["application/vnd.jupyter.widget-view+json"] = view
@@ -100,6 +101,25 @@ def _widget(index: Index, found, why: dict, kept: list[int], search: str, order:
         return None
     made.on_msg(lambda widget, message, _buffers: widget.send(answer(index, message)))
     return made
+
+
+_open: dict[str, tuple[str, list]] = {}  # cell -> (its run, the widgets that this run shows)
+
+
+def _close_earlier(widget) -> None:
+    """Close the widgets that an earlier run of this cell showed: a saved notebook keeps every widget that is open."""
+    from IPython import get_ipython
+
+    request = getattr(get_ipython(), "parent_header", None) or {}
+    cell, run = request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id", "")
+    if cell is None or widget is None:
+        return
+    before, shown = _open.get(cell, ("", []))
+    if before != run:
+        for earlier in shown:
+            earlier.close()
+        shown = []
+    _open[cell] = (run, [*shown, widget])
 
 
 def answer(index: Index, message) -> dict:

@@ -103,7 +103,7 @@ def label_line(label: dict) -> str:
         if label[key] is not None
     ]
     return (
-        f"Rule: {escape(label['says'])}. It counts {label['yes']}: precision {label['precision']:.2f}, "
+        f"Rule: {escape(label['says'])}. It says yes {label['yes']}: precision {label['precision']:.2f}, "
         f"recall {label['recall']:.2f}, F1 {label['f1']:.2f}" + (f" ({', '.join(beside)})" if beside else "") + "."
     )
 

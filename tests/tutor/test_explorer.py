@@ -191,6 +191,28 @@ def test_in_a_notebook_it_is_a_widget_with_html_and_text_beside_it(monkeypatch):
     assert len(json.dumps(bundle)) < 120_000
 
 
+def test_a_cell_that_runs_again_closes_what_it_showed(monkeypatch):
+    class Shell:
+        parent_header = {}
+
+        def runs(self, cell, run):
+            self.parent_header = {"metadata": {"cellId": cell}, "header": {"msg_id": run}}
+
+    class Widget:
+        closed = False
+
+        def close(self):
+            self.closed = True
+
+    shell, widgets = Shell(), [Widget() for _ in range(5)]
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    monkeypatch.setattr(explorer, "_open", {})
+    for (cell, run), widget in zip(["a1", "a1", "b2", "a3", "b4"], widgets, strict=True):
+        shell.runs(cell, run)
+        explorer._close_earlier(widget)
+    assert [widget.closed for widget in widgets] == [True, True, True, False, False]
+
+
 def test_the_widget_holds_the_first_rows_and_pages_only(index):
     found, why = index.find()
     widget = explorer._widget(index, found, why, [5, *found[:2].tolist()], "", "score")
