@@ -24,6 +24,9 @@ SETTINGS = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
     "distributed.admin.tick.limit": "60s",
+    # No pages about what runs: nobody asked for them, and they would be open to whoever else uses this machine.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
     "logging": {"distributed": "critical", "distributed.nanny": "critical"},
 }
 
@@ -113,7 +116,9 @@ def _connected(workers: int | None, scheduler: str | None):
         n_workers=workers or os.cpu_count() or 1,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
+        security=True,  # keys of this run alone: a scheduler runs whatever anybody sends it
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address="127.0.0.1:0",
         memory_limit=0,  # the sandbox limits a submission; a worker needs little
         silence_logs=60,
         preload=["mechinterp_course.course.grading.calm"],

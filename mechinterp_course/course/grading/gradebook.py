@@ -7,6 +7,7 @@ nbgrader is imported when a gradebook is opened, not before.
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,7 +179,7 @@ class Book:
 def opened(made: ClassFolder) -> Iterator[Book]:
     """Open the gradebook of a class; where its database does not answer, say what to do."""
     from nbgrader.api import Gradebook
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, SAWarning, SQLAlchemyError
 
     here = str(Path(sys.executable).parent)  # `alembic`, which nbgrader starts, is there
     if here not in os.environ.get("PATH", "").split(os.pathsep):
@@ -197,6 +198,8 @@ def opened(made: ClassFolder) -> Iterator[Book]:
             "Is the database there, and does the address in nbgrader_config.py (c.CourseDirectory.db_url) name it?",
         ) from None
     try:
-        yield Book(made, gradebook)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SAWarning)  # of nbgrader's own queries
+            yield Book(made, gradebook)
     finally:
         gradebook.close()

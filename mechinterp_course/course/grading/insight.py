@@ -60,7 +60,7 @@ def _lab(made: ClassFolder, course: Course, stand: Standing, lab: str, progress:
     starters = {exercise.name: source(released.get(exercise.name, {})) for exercise in lesson.exercises}
     published = similarity.functions(lesson.folder / "checks.py")
     solutions = {exercise.name: [solved(exercise.answer.source), *published] for exercise in lesson.exercises}
-    ran = [place for place in places.values() if place.record and place.record.graded.outcomes]
+    ran = [place for place in places.values() if place.record and place.state != FAILED]
     states = Counter(place.state for place in places.values())
     return {
         "stem": lab,
@@ -190,7 +190,7 @@ def _needs(stand: Standing, page: dict, id: str) -> tuple[list[str], float]:
     if place.state == WAITING:
         return [], 0.0
     missed = page["total"] - place.score
-    if place.state == FAILED and not place.record.graded.outcomes:
+    if place.state == FAILED:
         return [f"{lab} could not be graded: {place.record.graded.reason}"], missed
     if place.score < HALF * page["total"] and place.score <= _quantile(page["points"], LOWEST):
         return [f"{place.score:g} of {page['total']:g} points in {lab}"], missed

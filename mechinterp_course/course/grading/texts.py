@@ -70,6 +70,12 @@ The labs of this class: {labs}. `mechinterp class init . --lessons 08` adds one,
 
 Only you can open this folder. Keep `source/`, `autograded/`, the gradebook and `{secret}` to yourself.
 
+## Grading on several computers
+On one of them `dask scheduler`, on each `dask worker ADDRESS --nthreads 1 --nworkers 8` (with as many workers as it has
+cores), here `mechinterp class grade --scheduler ADDRESS`. ADDRESS is what the scheduler says, as tcp://10.0.0.5:8786. Points are
+written here, by this one process. Submissions and the class's source travel to the workers, and a Dask scheduler runs
+whatever reaches its port: keep it inside a network of your own, or give it keys (Dask's page on TLS).
+
 ## What a score says, and what it does not
 - An exercise is all or nothing; a lab's points are the sum of its exercises.
 - **All solutions of this course are public. A score measures learning; it does not prove honesty.** The hidden checks draw

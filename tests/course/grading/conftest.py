@@ -3,10 +3,12 @@
 import shutil
 
 import pytest
+import stand_in
+from classes import LAB
 from planted import plant
 from stand_in import DIARY
 
-from mechinterp_course.course.grading import folder
+from mechinterp_course.course.grading import folder, session
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +47,33 @@ def calls(tmp_path):
         )
 
     return count
+
+
+@pytest.fixture(scope="session")
+def near():
+    """The address of a scheduler and two workers in this process: all of the farm but the starting of processes."""
+    from distributed import LocalCluster
+
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "processes": False,
+        "protocol": "tcp",
+        "host": "127.0.0.1",
+        "dashboard_address": None,
+    }
+    with LocalCluster(**options, silence_logs=60) as running:
+        yield running.scheduler_address
+
+
+@pytest.fixture
+def grade(made, course, near):
+    """Return a function that grades the class with the stand-in; `workers=N` starts processes for it."""
+
+    def run(**options):
+        if "workers" not in options:
+            options["scheduler"] = near
+        options.setdefault("one", stand_in.grade)
+        return {record.student: record for record in session.grade(made, course, [LAB], **options)}
+
+    return run

@@ -12,103 +12,98 @@ from mechinterp_course.course.grading.gradebook import opened
 from mechinterp_course.errors import CourseError
 
 
-def grade(made, course, **options):
-    options.setdefault("workers", 2)
-    return {record.student: record for record in session.grade(made, course, [LAB], one=stand_in.grade, **options)}
-
-
 def scores(made):
     with opened(made) as book:
         return {student: sum(points.values()) for student, points in book.scores(LAB).items()}
 
 
-def test_points_go_through_nbgraders_own_gradebook(made, course):
+def test_points_go_through_nbgraders_own_gradebook(made, grade):
     submit(made, "full", {"row_sums": SUMS, "scaled_rows": SCALED})
     submit(made, "half", {"row_sums": SUMS})
     submit(made, "none")
-    done = grade(made, course)
+    done = grade()
     assert {student: record.graded.points for student, record in done.items()} == {"full": 3, "half": 1, "none": 0}
     assert scores(made) == {"full": 3, "half": 1, "none": 0}
     for student in done:
         assert (made.root / "autograded" / student / LAB / f"{LAB}.ipynb").is_file()
 
 
-def test_nothing_is_graded_twice(made, course, calls):
+def test_nothing_is_graded_twice(made, calls, grade):
     submit(made, "a", {"row_sums": SUMS})
-    grade(made, course)
-    assert grade(made, course) == {} and calls() == 1
+    grade()
+    assert grade() == {} and calls() == 1
 
 
-def test_a_changed_submission_is_graded_again(made, course, calls):
+def test_a_changed_submission_is_graded_again(made, calls, grade):
     submit(made, "a", {})
     submit(made, "b", {})
-    grade(made, course)
+    grade()
     submit(made, "a", {"row_sums": SUMS})
-    assert list(grade(made, course)) == ["a"]
+    assert list(grade()) == ["a"]
     assert scores(made) == {"a": 1, "b": 0} and calls() == 3
 
 
-def test_a_changed_check_grades_all_again(made, course, calls, monkeypatch):
+def test_a_changed_check_grades_all_again(made, calls, monkeypatch, grade):
     submit(made, "a", {})
-    grade(made, course)
+    grade()
     monkeypatch.setattr(records, "release_hash", lambda *about: "another")
-    assert list(grade(made, course)) == ["a"]
+    assert list(grade()) == ["a"]
 
 
-def test_on_demand_all_is_graded_again(made, course, calls):
+def test_on_demand_all_is_graded_again(made, calls, grade):
     submit(made, "a", {})
     submit(made, "b", {})
-    grade(made, course)
-    assert list(grade(made, course, again=True, students=["b"])) == ["b"]
+    grade()
+    assert list(grade(again=True, students=["b"])) == ["b"]
     assert calls("a") == 1 and calls("b") == 2
 
 
-def test_stopped_in_the_middle_it_goes_on(made, course, calls):
+def test_stopped_in_the_middle_it_goes_on(made, course, calls, grade):
     students = [f"s{i}" for i in range(6)]
     for student in students:
         submit(made, student, {"row_sums": SUMS}, "SLOW")
     running = session.grade(made, course, [LAB], workers=2, one=stand_in.grade)
     first = {next(running).student, next(running).student}
     running.close()  # what Ctrl-C comes to
-    rest = grade(made, course)
+    rest = grade()
     assert len(first) == 2 and first | set(rest) == set(students) and not first & set(rest)
     assert scores(made) == dict.fromkeys(students, 1.0)
     assert all(calls(student) == 1 for student in first)
 
 
-def test_a_worker_that_dies_costs_its_own_job_only(made, course, calls):
+def test_a_worker_that_dies_costs_its_own_job_only(made, calls, grade):
     submit(made, "killer", {"row_sums": SUMS}, "KILL-ONCE")
     for student in ("a", "b", "c", "d"):
         submit(made, student, {"row_sums": SUMS}, "SLOW")
-    done = grade(made, course)
+    done = grade(workers=2)
     assert {record.graded.state for record in done.values()} == {"graded"} and len(done) == 5
     assert calls("killer") == 2 and [calls(student) for student in "abcd"] == [1, 1, 1, 1]
 
 
-def test_what_kills_every_worker_ends_as_failed(made, course, calls):
+def test_what_kills_every_worker_ends_as_failed(made, calls, grade):
     submit(made, "killer", {}, "KILL-ALWAYS")
     submit(made, "a", {"row_sums": SUMS})
-    done = grade(made, course, workers=1)
+    done = grade(workers=1)
     assert done["killer"].graded.state == "failed" and "died 3 times" in done["killer"].graded.reason
     assert calls("killer") == 3 and done["a"].graded.points == 1
-    assert grade(made, course) == {}, "a failure is an end, too"
+    assert grade() == {}, "a failure is an end, too"
     assert scores(made) == {"killer": 0, "a": 1}
 
 
-def test_a_grader_that_breaks_is_reported(made, course):
+def test_a_grader_that_breaks_is_reported(made, grade):
     submit(made, "a", {}, "BREAK")
-    reason = grade(made, course)["a"].graded.reason
+    reason = grade()["a"].graded.reason
     assert "The grader itself failed" in reason and "the grader tripped" in reason
 
 
-def test_a_refusal_stops_everything(made, course):
+def test_a_refusal_stops_everything(made, grade):
     submit(made, "a", {}, "REFUSE")
     with pytest.raises(CourseError, match="no sandbox here"):
-        grade(made, course)
+        grade()
     assert records.load_all(made.root, LAB) == []
 
 
-def test_what_is_no_notebook_ends_as_failed(made, course):
+def test_what_is_no_notebook_ends_as_failed(made, grade):
     folder = made.root / "submitted" / "empty" / LAB
     folder.mkdir(parents=True)
     two = made.root / "submitted" / "two" / LAB
@@ -117,7 +112,7 @@ def test_what_is_no_notebook_ends_as_failed(made, course):
     (two / "b.ipynb").write_text("{}")
     (submit(made, "linked").parent / f"{LAB}.ipynb").unlink()
     (made.root / "submitted" / "linked" / LAB / f"{LAB}.ipynb").symlink_to(made.root / "class_secret")
-    done = {student: record.graded for student, record in grade(made, course).items()}
+    done = {student: record.graded for student, record in grade().items()}
     assert {graded.state for graded in done.values()} == {"failed"}
     assert "no notebook" in done["empty"].reason
     assert "a.ipynb, b.ipynb" in done["two"].reason
@@ -125,37 +120,37 @@ def test_what_is_no_notebook_ends_as_failed(made, course):
     assert scores(made) == {"empty": 0, "two": 0, "linked": 0}
 
 
-def test_a_lone_notebook_of_another_name_counts(made, course):
+def test_a_lone_notebook_of_another_name_counts(made, grade):
     path = submit(made, "a", {"row_sums": SUMS})
     path.rename(path.with_name("homework (1).ipynb"))
-    graded = grade(made, course)["a"].graded
+    graded = grade()["a"].graded
     assert (graded.state, graded.points) == ("repaired", 1)
     assert "handed in as homework (1).ipynb" in graded.repairs[0]
 
 
-def test_a_lost_gradebook_is_filled_from_what_was_graded(made, course, calls):
+def test_a_lost_gradebook_is_filled_from_what_was_graded(made, calls, grade):
     submit(made, "a", {"row_sums": SUMS})
-    grade(made, course)
+    grade()
     (made.root / "gradebook.db").unlink()
-    assert grade(made, course) == {}
+    assert grade() == {}
     assert scores(made) == {"a": 1} and calls() == 1
 
 
-def test_points_given_by_hand_stay(made, course):
+def test_points_given_by_hand_stay(made, grade):
     path = submit(made, "a", {})
-    grade(made, course)
+    grade()
     with opened(made) as book:
         found = book.gradebook.find_grade("scaled_rows-check", LAB, LAB, "a")
         found.manual_score = 1.5
         book.gradebook.db.commit()
     path.write_text(path.read_text() + "\n")
-    grade(made, course)
+    grade()
     assert scores(made) == {"a": 1.5}
     with opened(made) as book:
         assert book.gradebook.find_grade("scaled_rows-check", LAB, LAB, "a").needs_manual_grade
 
 
-def test_late_submissions_lose_what_the_settings_say(made, course):
+def test_late_submissions_lose_what_the_settings_say(made, grade):
     settings = made.root / "nbgrader_config.py"
     settings.write_text(settings.read_text() + "\nc.LateSubmissionPlugin.penalty_method = 'zero'\n")
     with opened(made) as book:
@@ -163,43 +158,43 @@ def test_late_submissions_lose_what_the_settings_say(made, course):
     (submit(made, "late", {"row_sums": SUMS}).parent / "timestamp.txt").write_text("2026-01-02 00:00:00 UTC")
     (submit(made, "early", {"row_sums": SUMS}).parent / "timestamp.txt").write_text("2025-12-31 00:00:00 UTC")
     (submit(made, "odd", {"row_sums": SUMS}).parent / "timestamp.txt").write_text("yesterday, I think")
-    grade(made, course)
+    grade()
     with opened(made) as book:
         assert book.penalties(LAB) == {"late": 1.0}
 
 
-def test_two_who_grade_at_once_are_told(made, course):
+def test_two_who_grade_at_once_are_told(made, grade):
     with session._alone(made.root), pytest.raises(CourseError, match="grading in .* already"):
-        grade(made, course)
+        grade()
 
 
-def test_the_autograded_notebook_does_not_hold_the_seed(made, course):
+def test_the_autograded_notebook_does_not_hold_the_seed(made, grade):
     path = submit(made, "a", {"row_sums": SUMS})
     lab = json.loads(path.read_text())
     for cell in lab["cells"]:
         if cell["id"] == "row_sums-check":
             cell["source"] = f'check("row_sums", row_sums, seed={made.seed})'
     path.write_text(json.dumps(lab))
-    grade(made, course)
+    grade()
     assert str(made.seed) not in (made.root / "autograded" / "a" / LAB / f"{LAB}.ipynb").read_text()
 
 
-def test_a_damaged_record_is_graded_again(made, course, calls):
+def test_a_damaged_record_is_graded_again(made, calls, grade):
     submit(made, "a", {"row_sums": COLUMNS})
-    grade(made, course)
+    grade()
     path = made.root / "graded" / LAB / "a.json"
     path.write_text(path.read_text()[:100])
-    assert list(grade(made, course)) == ["a"] and calls() == 2
+    assert list(grade()) == ["a"] and calls() == 2
 
 
-def test_an_unanswered_exercise_is_marked_as_nbgrader_does(made, course):
+def test_an_unanswered_exercise_is_marked_as_nbgrader_does(made, grade):
     submit(made, "a", {"row_sums": SUMS})
-    grade(made, course)
+    grade()
     with opened(made) as book:
         assert book.gradebook.find_comment("scaled_rows", LAB, LAB, "a").auto_comment == "No response."
         assert book.gradebook.find_comment("row_sums", LAB, LAB, "a").auto_comment is None
 
 
-def test_without_submissions_there_is_nothing_to_do(made, course):
+def test_without_submissions_there_is_nothing_to_do(made, grade):
     shutil.rmtree(made.root / "submitted")
-    assert grade(made, course) == {}
+    assert grade() == {}
