@@ -15,7 +15,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mechinterp_course.interp import activations, english, models, runs, sae_metrics, sae_recipes, sae_training, tasks
+from mechinterp_course.interp import (
+    activations,
+    english,
+    models,
+    runs,
+    sae_metrics,
+    sae_recipes,
+    sae_training,
+    saes,
+    tasks,
+)
 from mechinterp_course.interp.sae_recipes import SAERecipe
 from mechinterp_course.interp.saes import SAE
 
@@ -140,7 +150,7 @@ def make(recipe: SAERecipe, folder: Path, given: Material, model, progress: bool
         "form": f"topk sparse autoencoder, k = {recipe.k}, decoder rows of length 1, in SAELens' layout",
         "d_in": sae.d_in,
         "d_sae": sae.d_sae,
-        "bytes": sum(file.stat().st_size for file in folder.iterdir()),
+        "bytes": sum((folder / name).stat().st_size for name in (saes.SETTINGS, saes.WEIGHTS)),
         "storage": "float16, loaded as float32",
         "recipe": recipe.as_json(),
         "corpus" if recipe.text == "stdlib" else "texts": given.said,

@@ -16,6 +16,7 @@ from mechinterp_course.interp.sae_catalogue import card, catalogue, folder_of, n
 
 ARCHITECTURES = ("standard", "topk", "jumprelu")
 SETTINGS, WEIGHTS = "cfg.json", "sae_weights.safetensors"  # SAELens' names
+LAYOUT = "6.54.12"  # the version of SAELens whose layout is written; without one it takes a folder for an older layout
 __all__ = ["ARCHITECTURES", "SAE", "card", "catalogue", "folder_of", "load", "names"]
 
 
@@ -125,7 +126,7 @@ class SAE(nn.Module):
             "apply_b_dec_to_input": self.apply_b_dec_to_input,
             "normalize_activations": "none",
             "reshape_activations": "none",
-            "metadata": self.metadata,
+            "metadata": self.metadata | {"sae_lens_version": LAYOUT},
             "architecture": self.architecture,
         }
         if self.architecture == "topk":
