@@ -372,7 +372,7 @@ plots.lines(
     title="A higher price, fewer active latents",
     xlabel="price of the L1 penalty",
     ylabel="L0",
-    alt="A line that falls from above thirty active latents to about four, and a flat line near two: the true number of features.",
+    alt="A line that falls from about thirty active latents to about three, and a flat line near two: the true number of features.",
 )
 
 # %% [raw] card="explained_variance"
@@ -934,7 +934,7 @@ plots.scatter(
     title="L0 against squared error: every training is a point",
     xlabel="L0",
     ylabel="squared error of an input",
-    alt="Three clouds of points. At equal L0, TopK and JumpReLU lie below L1; JumpReLU reaches a small error at an L0 of 2, where TopK's is two to three times as large.",
+    alt="Three clouds of points. At equal L0, TopK and JumpReLU lie below L1; JumpReLU reaches a small error at an L0 of 2, where TopK's is about twice as large.",
     groups=[name for name, points in runs.items() for _ in points],
 )
 
@@ -947,7 +947,9 @@ for at in (2.0, 3.0, 4.0):
         print(f"L0 = {at:.0f}, {name:8}: error " + ", ".join(f"{value:.3f}" for value in values))
 
 # %% [markdown]
-# `nan` means that this frontier has no point on one side. The price of L1 costs reconstruction: the activations are too small. TopK spends the same number of latents on every input, and the inputs here hold 0 to 6 features. JumpReLU decides by input. [[paper:gao2024]] and [[paper:rajamanoharan2024_jumprelu]] find the same order
+# `nan` means that this frontier does not reach there. The price of L1 costs reconstruction: the activations are too small. TopK spends the same number of latents on every input, and the inputs here hold 0 to 6 features. JumpReLU decides by input. [[paper:gao2024]] and [[paper:rajamanoharan2024_jumprelu]] find the same order
 # on language models: L1 last, and JumpReLU as good as TopK or better.
+#
+# But reconstruction is not recovery. Over five seeds of data and start (measured beforehand), the mean matched cosine was 0.995 for L1 at an L0 of 4, 0.993 for TopK (k = 5), and 0.86 to 0.92 for JumpReLU at the price 0.02, whose frontier looks best. Here you can see that, since you have the truth.
 #
 # *What this does not show*: which one finds features that a person understands. On a language model the truth is not given, and lesson 14 has to do without.
