@@ -224,7 +224,9 @@ def test_a_day_with_review_and_a_day_that_is_done(learner):
     read = Event("r", "2026-03-02T09:00:00.000Z", "read", "one", "2026-03-02", {"lesson": "l00_first_steps"})
     found = where(learner, book, [plan, read], MONDAY)
     lines = shown(hour_screen.resume, found)
-    assert lines[1].split("  ")[-1] == "Review: 1 card is due"  # a term of the lesson that was read
+    assert (
+        lines[1].split("  ")[-1] == "Review: 1 card is due, `mechinterp review`"
+    )  # a term of the lesson that was read
     assert [line.strip() for line in lines[2:5]] == [
         "✓  00 First steps: reading",
         "30 min  Lesson 00, First steps: lab A, beginning with the exercise",
@@ -234,7 +236,7 @@ def test_a_day_with_review_and_a_day_that_is_done(learner):
     assert any(line.endswith("●◌◌◌◌··  1 day") for line in lines)
     reviewing = glance(found.glance.events, book, MONDAY, due=1)
     lines = shown(lambda terminal: terminal.facts(hour_screen.today_rows(reviewing, found.next)))
-    assert lines[0] == "Today   5 min  Review: 1 card is due"
+    assert lines[0] == "Today   5 min  Review: 1 card is due, `mechinterp review`"
     done = [plan, read, *(_passed(i, name) for i, name in enumerate(("double", "quadruple")))]
     lines = shown(hour_screen.resume, where(learner, book, done, MONDAY))
     assert any("Only the review is left." in line for line in lines)

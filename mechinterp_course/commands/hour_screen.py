@@ -38,7 +38,9 @@ def today_rows(seen, following: str) -> Rows:
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column()
     if hour.due:
-        grid.add_row(Text(f"{hour.review} min", "bold"), Text(f"Review: {cards(hour.due)}", "bold"))
+        grid.add_row(
+            Text(f"{hour.review} min", "bold"), Text(f"Review: {cards(hour.due)}, `mechinterp review`", "bold")
+        )
     now = next((item for item in hour.items if not item.done), None)
     for item in hour.items:
         if item.done:

@@ -79,7 +79,7 @@ def _today_box(seen: Glance) -> str:
                 f'<tr style="background-color: transparent"><td style="{_CELL}; white-space: normal" colspan="2">{escape(words)}</td></tr>'
             )
             continue
-        link = words if piece is None else ""
+        link = _with_code(words) if piece is None else ""
         if piece:
             address = lesson_link(piece.lesson) if piece.is_reading else lab_link(piece.lesson)
             link = f'<a href="{address}">{escape(words)}</a>'
@@ -88,10 +88,13 @@ def _today_box(seen: Glance) -> str:
             f'<tr style="background-color: transparent"><td style="{_CELL}; text-align: right">{escape(minutes)}</td>'
             f'<td style="{_CELL}; white-space: normal">{link}</td></tr>'
         )
-    said = re.sub("`(.+?)`", r"<code>\1</code>", escape(plan_words(seen)))
-    plan = f'<p style="{_P}; {GREY}">{said}</p>' if said else ""
+    plan = f'<p style="{_P}; {GREY}">{_with_code(plan_words(seen))}</p>' if plan_words(seen) else ""
     table = f'<table style="{_TABLE}"><tbody>{"".join(rows)}</tbody></table>'
-    return _box(f"Today, {day_words(seen.day, 0)}", table + plan, "; max-width: 370px")
+    return _box(f"Today, {day_words(seen.day, 0)}", table + plan, "; max-width: 385px")
+
+
+def _with_code(words: str) -> str:
+    return re.sub("`(.+?)`", r"<code>\1</code>", escape(words))
 
 
 def _streak_box(seen: Glance) -> str:

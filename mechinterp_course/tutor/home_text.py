@@ -59,7 +59,9 @@ def today_lines(seen: Glance) -> list[tuple[str, str, Piece | None]]:
         return [("", "Every lesson that is built is done.", None)]
     found: list[tuple[str, str, Piece | None]] = []
     if hour.due:
-        found.append((f"{hour.review} min", f"Review: {hour.due} card{'s' * (hour.due != 1)}", None))
+        found.append(
+            (f"{hour.review} min", f"Review, {hour.due} card{'s' * (hour.due != 1)}: `mechinterp review`", None)
+        )
     now = next((item for item in hour.items if not item.done), None)
     for item in hour.items:
         piece = hour.next if item is now else item.piece
@@ -97,7 +99,7 @@ def streak_words(seen: Glance) -> str:
 
 def due_words(seen: Glance) -> str:
     due = seen.today.due
-    return f"{due} card{'s' * (due != 1)} due, {seen.today.review} minutes" if due else "Nothing is due."
+    return f"{due} card{'s' * (due != 1)} due" if due else "Nothing is due."
 
 
 def level_words(group: Group) -> str:

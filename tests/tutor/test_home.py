@@ -62,7 +62,7 @@ def test_half_way(tiny_course):
         event(3, "check", "2026-03-04", exercise="quadruple", passed=False),
     ]
     assert text_of(tiny_course, *events, due=2).splitlines()[1:6] == [
-        "  5 min  Review: 2 cards",
+        "  5 min  Review, 2 cards: `mechinterp review`",
         " 25 min  00 First steps, lab A: quadruple",
         " 30 min  00 First steps, lab B: row_softmax",
         "At this pace you are through on Friday 6 March.",
