@@ -61,7 +61,7 @@ def data(each=4):
 # 3. The first n_validation of that order are validation files, the next n_test are test files.
 # 4. Start with zeros, one for each token. Where a token's file is among the validation files write 1, among the test files 2 (torch.isin).
 # """
-# look = "In the picture, a probe that learned nothing but file names scores near 1.00 on a split of tokens. On your split it is at chance, where it belongs."
+# look = "In the picture, a probe that learned nothing but to recognise files scores near 1.00 on a split of tokens. On your split it is at chance; and as twelve test files are twelve coins, chance is anything from 0.25 to 0.75."
 
 # %% [markdown]
 # `file_of` says for each token which file it comes from. Deal out the *files*: `n_validation` of them to validation (1), `n_test` to test (2),
@@ -97,7 +97,7 @@ def split_by_file(file_of: torch.Tensor, n_validation: int, n_test: int, generat
 # %%
 noise = torch.Generator().manual_seed(0)
 file_of = torch.arange(40).repeat_interleave(50)
-x = torch.randn(40, 60, generator=noise)[file_of] + torch.randn(2000, 60, generator=noise)
+x = 3 * torch.randn(40, 60, generator=noise)[file_of] + torch.randn(2000, 60, generator=noise)
 y = (torch.rand(40, generator=noise) < 0.5)[file_of]
 tokens_dealt = torch.randint(0, 3, (2000,), generator=noise)  # each token on its own: leaks
 found = []
@@ -109,7 +109,7 @@ plots.bars(
     ["tokens dealt out", "files dealt out"],
     title="Test accuracy where there is nothing to learn",
     ylabel="accuracy on the test part",
-    alt="Two bars: near 1 when tokens are dealt out one by one, near one half when whole files are.",
+    alt="Two bars: near 1 when tokens are dealt out one by one, far lower, no better than a coin, when whole files are.",
 )
 
 # %% [markdown]
