@@ -234,6 +234,13 @@ def test_models_are_listed_and_have_cards(say):
     assert code == 1 and "code-2l" in err
 
 
+def test_saes_are_listed_and_have_cards(say):
+    code, out, _ = say("models")
+    assert code == 0 and "code-4l-layer2-960" in out
+    code, out, _ = say("models", "card", "code-4l-layer2-960")
+    assert code == 0 and json.loads(out)["figures"]["loss_recovered"]["mean"] > 0.9
+
+
 def test_author_build_in_an_installed_package(say, release, monkeypatch, tmp_path):
     (tmp_path / "_notebooks").mkdir()
     monkeypatch.setenv("MECHINTERP_NOTEBOOKS", str(tmp_path / "_notebooks"))

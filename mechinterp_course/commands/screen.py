@@ -310,3 +310,14 @@ def model_list(screen: Screen, entries: list) -> None:
         where = entry.kind if entry.where else "to fetch"
         table.add_row(Text(entry.name, "bold"), size(entry.bytes), where, entry.good_for)
     screen.console.print(table)
+
+
+def sae_list(screen: Screen, entries: list) -> None:
+    screen.console.print()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("Sparse autoencoder", no_wrap=True)
+    table.add_column("Size", justify="right", no_wrap=True)
+    table.add_column("What it is", ratio=1)
+    for entry in entries:
+        table.add_row(Text(entry.name, "bold"), size(entry.bytes), entry.about)
+    screen.console.print(table)

@@ -1,10 +1,11 @@
-"""The parts of the README that are built: the table of lessons, and that of models, each between two comments."""
+"""The parts of the README that are built: the tables of lessons, models and SAEs, each between two comments."""
 
 import json
 import re
 from pathlib import Path
 
 from ..interp import models_table
+from ..interp.sae_catalogue import ZOO as SAES
 from ..interp.tasks import ZOO
 from ..tutor.catalog import Course
 from .markup import lesson_path
@@ -17,7 +18,7 @@ def build_readme(course: Course, root: Path) -> dict[str, str]:
     file = root / README
     before = text = file.read_bytes().decode("utf-8", "replace") if file.is_file() else ""
     found = False
-    for name, table in {"lessons": _lessons, "models": _models}.items():
+    for name, table in {"lessons": _lessons, "models": _models, "saes": _saes}.items():
         place = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
         if place.search(text):
             found, made = True, table(course)
@@ -39,3 +40,8 @@ def _lessons(course: Course) -> str:
 def _models(course: Course) -> str:
     cards = [json.loads(card.read_text(encoding="utf-8")) for card in sorted(ZOO.glob("*/card.json"))]
     return models_table.table(cards)
+
+
+def _saes(course: Course) -> str:
+    cards = [json.loads(card.read_text(encoding="utf-8")) for card in sorted(SAES.glob("*/card.json"))]
+    return models_table.table_of_saes(cards)

@@ -1,4 +1,4 @@
-"""The table of models in the README, written from their cards: `table(cards)` is markdown.
+"""The tables of models and of sparse autoencoders in the README, written from their cards: markdown.
 
 Must not import torch, TransformerLens, or anything of courses and notebooks.
 """
@@ -17,6 +17,21 @@ def table(cards: list[dict]) -> str:
         parameters = f"{card['parameters']:,}" if "parameters" in card else ""
         rows.append([f"`{card['name']}`", form, parameters, size, _loss(card.get("loss", {})), _behaviours(card)])
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+SAE_COLUMNS = ["SAE", "Reads", "Size", "L0", "Variance explained", "Loss recovered (mean, zero)", "Dead"]
+
+
+def table_of_saes(cards: list[dict]) -> str:
+    """Return a row of markdown for each card of a sparse autoencoder."""
+    rows = [SAE_COLUMNS, ["---", "---", "---:", "---:", "---:", "---:", "---:"]]
+    for card in cards:
+        measured, recovered = card["figures"], card["figures"]["loss_recovered"]
+        reads = f"`{card['model']}`, `{card['hook_name']}`"
+        shares = f"{recovered['mean']:.3f}, {recovered['zero']:.3f}"
+        cells = [f"`{card['name']}`", reads, f"{card['bytes'] / 1e6:.1f} MB", _number(measured["l0"])]
+        rows.append([*cells, f"{measured['variance_explained']:.3f}", shares, f"{measured['dead_fraction']:.1%}"])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 def _loss(losses: dict) -> str:
