@@ -950,6 +950,6 @@ for at in (2.0, 3.0, 4.0):
 # `nan` means that this frontier does not reach there. The price of L1 costs reconstruction: the activations are too small. TopK spends the same number of latents on every input, and the inputs here hold 0 to 6 features. JumpReLU decides by input. [[paper:gao2024]] and [[paper:rajamanoharan2024_jumprelu]] find the same order
 # on language models: L1 last, and JumpReLU as good as TopK or better.
 #
-# But reconstruction is not recovery. Over five seeds of data and start (measured beforehand), the mean matched cosine was 0.995 for L1 at an L0 of 4, 0.993 for TopK (k = 5), and 0.86 to 0.92 for JumpReLU at the price 0.02, whose frontier looks best. Here you can see that, since you have the truth.
+# But reconstruction is not recovery. Over five seeds of data and start (measured beforehand), the mean matched cosine was 0.995 to 0.996 for L1 at an L0 of 4, 0.993 to 0.995 for TopK (k = 5), and 0.86 to 0.92 for JumpReLU at the price 0.02, whose frontier looks best. Here you can see that, since you have the truth.
 #
 # *What this does not show*: which one finds features that a person understands. On a language model the truth is not given, and lesson 14 has to do without.

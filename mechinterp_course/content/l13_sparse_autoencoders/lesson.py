@@ -274,7 +274,7 @@ for name in ("L1", "TopK", "JumpReLU"):
         )
 
 # %% [markdown]
-# Look at JumpReLU's matched cosines: the best reconstruction for its L0, and not the best recovery. Over five seeds measured beforehand, its mean matched cosine was 0.86 to 0.92 at an L0 near 4, where L1 and TopK had 0.99. A frontier says nothing about recovery.
+# Look at JumpReLU at its lowest price, the first of its rows: the best reconstruction at its L0, and not the best recovery. Over five seeds of the lab's loop, measured beforehand, its mean matched cosine there was 0.86 to 0.92, where L1 and TopK at a like L0 had 0.99. A frontier says nothing about recovery.
 #
 # ### Dead latents
 #
