@@ -17,7 +17,6 @@ from pathlib import Path
 
 from ...errors import CourseError, unknown
 from ...tutor.catalog import Course, Lesson
-from ..release import require_nbgrader
 from .roster import Student, read_roster
 from .texts import CONFIG, OTHER_DATABASE, README, SQLITE
 
@@ -166,8 +165,13 @@ def init(
 
     A new class has the named lessons (none = all). What a class has already stays as it is.
     """
+    from ..release import require_nbgrader
+
     require_nbgrader()
     chosen = [course.lesson(name) for name in lessons] if lessons else None
+    twice = next((lesson.stem for lesson in chosen or () if chosen.count(lesson) > 1), "")
+    if twice:
+        raise CourseError(f"{twice} is named twice.", "Name each lesson once.")
     students = read_roster(roster) if roster else []
     folder = Path(folder).expanduser()
     if folder.is_dir() and _is_class(folder):

@@ -13,8 +13,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import typer
+from nbgrader.apps import NbGraderApp
 from planted import plant
 
+from mechinterp_course.commands import classroom
 from mechinterp_course.course import grading
 from mechinterp_course.course.grading import folder as class_folders
 from mechinterp_course.errors import CourseError
@@ -149,10 +152,18 @@ def test_every_class_draws_its_own_secret(tmp_path):
     assert int((tmp_path / grading.SECRET).read_text()) == seeds[0]
 
 
-def test_the_readme_has_five_commands_that_nbgrader_knows(class_folder):
+def test_every_command_in_the_readme_is_one(class_folder):
+    """The README names commands of nbgrader, of JupyterLab and of ours: each is known, with the options it is given."""
     readme = (class_folder / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"`(?:nbgrader|jupyter) (\w+)[^`]*`", readme)
-    assert commands == ["generate_assignment", "autograde", "lab", "generate_feedback", "export"]
+    ours = {command.name: command for command in typer.main.get_command(classroom.app).commands.values()}
+    named = re.findall(r"`mechinterp class (\w+)([^`]*)`", readme)
+    assert {name for name, _ in named} == set(ours)
+    for name, options in named:
+        known = {option for parameter in ours[name].params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z]+", options)) <= known
+    for name in re.findall(r"`nbgrader (\w+)", readme):
+        assert name in NbGraderApp.subcommands or name == "generate_assignment"
+    assert re.findall(r"`nbgrader (\w+)", readme) and "`jupyter lab`" in readme
 
 
 @pytest.fixture
