@@ -186,20 +186,18 @@ for price in prices:
     f = sae.encode(x)
     match = sae_metrics.match(sae.W_dec, data.directions)
     rows.append([sae_metrics.l0(f), sae_metrics.variance_explained(x, sae.decode(f)), float(match.cosine.mean())])
-plots.heatmap(
-    torch.tensor(rows),
-    x=["L0", "variance explained", "matched cosine"],
-    y=[f"{price}" for price in prices],
+l0s, kept, recovered = zip(*rows, strict=True)
+plots.lines(
+    {"variance explained": kept, "matched cosine": recovered},
+    x=[f"{price} (L0 {l0:.0f})" for price, l0 in zip(prices, l0s, strict=True)],
     title="What a price buys",
-    xlabel="measure",
-    ylabel="price λ",
-    alt="Five rows. From the lowest to the highest price L0 falls from about 30 to 3 and variance explained from 0.98 to 0.78; the matched cosine is low at the lowest price and above 0.98 from a price of 0.2 on.",
-    text=True,
-    zlabel="value",
+    xlabel="price λ, and the L0 that it leads to",
+    ylabel="share, or cosine",
+    alt="Two lines over five rising prices. Variance explained falls from 0.98 to below 0.8; the matched cosine rises from about 0.8 to nearly 1. L0 falls from about 30 to 3.",
 )
 
 # %% [markdown]
-# Look at the first row. It reconstructs best, and its latents are *not* the features: with 30 latents for two features there are many ways to be right. So a high variance explained proves nothing by itself. Now the sizes, with as many latents as features.
+# Look at the lowest price. It reconstructs best, and its latents are *not* the features: with nearly 30 latents for two features there are many ways to be right. So a high variance explained proves nothing by itself. Now the sizes, with as many latents as features.
 
 # %%
 price = 0.4
@@ -255,14 +253,14 @@ plots.scatter(
     title="Sparsity against what is kept",
     xlabel="L0 (for PCA: directions kept)",
     ylabel="variance explained",
-    alt="Points of six kinds. The true directions lie highest; near them JumpReLU, then TopK, then L1; a random dictionary needs far more latents for as much, and PCA more still.",
+    alt="Points of six kinds. JumpReLU and the true directions lie highest, then TopK, then L1; a random dictionary needs far more latents for as much, and PCA more still.",
     groups=[name for name, some in points.items() for _ in some],
 )
 
 # %% [markdown]
 # The order is that of the papers: at equal L0, L1 keeps least. What TopK loses at small L0 is plain here: it spends the same number on an input with no feature and on one with six. JumpReLU decides by input, and with an L0 of 2, the true number, it keeps nearly as much as at 4.
 #
-# The two controls frame it. *True directions* are found by nobody: we gave them to a greedy search that picks a few for each input. A *random dictionary* with the same search shows what any 128 directions can do. PCA cannot be sparse at all.
+# The two controls frame it. *True directions* are found by nobody: we gave them to a greedy search that picks as many for each input. (At an L0 of 2, JumpReLU even keeps a little more: it need not spend the same on every input.) A *random dictionary* with the same search shows what any 128 directions can do. PCA cannot be sparse at all.
 
 # %%
 for name in ("L1", "TopK", "JumpReLU"):
