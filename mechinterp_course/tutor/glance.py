@@ -69,11 +69,17 @@ def _notes(events: Log, course: Course) -> list[str]:
         lines = "One line" if events.damaged == 1 else f"{events.damaged} lines"
         cannot = "it stays there" if events.damaged == 1 else "they stay there"
         notes.append(f"{lines} of progress.jsonl cannot be read; {cannot}, and everything else counts.")
-    named = [event.data["exercise"] for event in events if isinstance(event.data.get("exercise"), str)]
     known = {*course.exercises, *(old for e in course.exercises.values() for old in e.card.renamed_from)}
-    if named and not any(name in known for name in named):
+    strange: set[str] = set()
+    for event in events:
+        name = event.data.get("exercise")
+        if isinstance(name, str):
+            if name in known:
+                return notes
+            strange.add(name)
+    if strange:
         notes.append(
-            f"progress.jsonl speaks of {len(set(named))} exercises, and none is of this course: is it another course's file? "
+            f"progress.jsonl speaks of {len(strange)} exercises, and none is of this course: is it another course's file? "
             "Nothing in it was changed."
         )
     return notes

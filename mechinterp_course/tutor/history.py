@@ -7,6 +7,8 @@ from datetime import date
 from .catalog import Course, Lesson
 from .events import Event
 
+_BEGINS = ("check", "hint", "borrow", "give_up")  # who does this in a lab has read its lesson
+
 
 @dataclass(frozen=True)
 class Done:
@@ -63,15 +65,14 @@ def _read(events: Iterable[Event], course: Course) -> dict[str, date]:
     of_question = {question: lesson for lesson, questions in asked.items() for question in questions}
     found: dict[str, date] = {}
     for event in events:
-        lesson = None
-        name, question = event.data.get("exercise"), event.data.get("question")
-        if event.kind == "read":
+        lesson, name, question = None, event.data.get("exercise"), event.data.get("question")
+        if isinstance(name, str):
+            lesson = lesson_of.get(name) if event.kind in _BEGINS else None
+        elif event.kind == "read":
             lesson = event.data.get("lesson")
-        elif event.kind in ("check", "hint", "borrow", "give_up") and isinstance(name, str):
-            lesson = lesson_of.get(name)
         elif event.kind in ("reveal", "quiz") and isinstance(question, str) and question in of_question:
             asked[of_question[question]].discard(question)
             lesson = None if asked[of_question[question]] else of_question[question]
-        if isinstance(lesson, str) and lesson in asked:
-            found.setdefault(lesson, date.fromisoformat(event.day))
+        if isinstance(lesson, str) and lesson in asked and lesson not in found:
+            found[lesson] = date.fromisoformat(event.day)
     return found
