@@ -275,7 +275,7 @@ def train_sae(loss, batches, sae: dict, lr: float, watch=None) -> tuple[dict, li
 
 
 # %% [markdown]
-# Look: your loop on the smallest case, five features in a plane, as a pentagon. The grey lines are the true directions. Nobody shows them to the autoencoder; it sees points only. (In a saved notebook you see the end; run the cell to see it move.)
+# Look: your loop on the smallest case, five features in a plane, as a pentagon, and eight latents. The grey lines are the true directions. Nobody shows them to the autoencoder; it sees points only. (In a saved notebook you see the end; run the cell to see it move.)
 
 # %%
 angles = 2 * torch.pi * torch.arange(5) / 5
@@ -285,9 +285,9 @@ pentagon = synthetic.SyntheticFeatures(torch.stack([angles.cos(), angles.sin()],
 def picture(step, sae):
     figure = plots.arrows(
         sae["W_dec"],
-        [f"latent {j}" for j in range(5)],
+        [f"{j}" for j in range(8)],
         title=f"Your decoder at step {step}",
-        alt="Five arrows, the decoder's rows, and five grey dotted lines, the true directions. At the end each arrow lies on a line of its own.",
+        alt="Eight arrows, the decoder's rows, and five grey dotted lines, the true directions. At the end every line has an arrow on it; what is left over doubles another or lies beside it.",
     )
     for true in pentagon.directions.tolist():
         figure.add_scatter(
@@ -298,14 +298,16 @@ def picture(step, sae):
 
 live = superposition_views.Live(picture)
 small, losses = train_sae(
-    lambda x, sae: sae_loss(x, sae, l1=0.2),
+    lambda x, sae: sae_loss(x, sae, l1=0.4),
     pentagon.batches(801, 512),
-    new_sae(2, 5, seed=2),
+    new_sae(2, 8),
     lr=0.01,
     watch=lambda step, sae: live(step, sae) if step % 40 == 0 else None,
 )
 
 # %% [markdown]
+# **Change this and see.** Give it five latents: `new_sae(2, 5)`. Then it may end with arrows *between* the lines, where no small turn makes the loss smaller. Spare latents are what keeps a training from getting stuck.
+#
 # Now the real size: 64 features in 32 dimensions, 128 latents. A few seconds; the pictures below all use these autoencoders.
 
 
