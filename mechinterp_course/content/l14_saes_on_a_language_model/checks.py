@@ -817,7 +817,7 @@ def recovered_ratio(model, tokens, hook_name, sae, ablation="mean"):
 
 @recovered.wrong(
     "zero ablation whatever was asked",
-    "Your lower end is zero ablation, also where mean ablation was asked for. That is another baseline, and mostly a more flattering one.",
+    "Your lower end is zero ablation, also where mean ablation was asked for. That is another baseline, and gives another figure.",
 )
 def recovered_always_zero(model, tokens, hook_name, sae, ablation="mean"):
     return share(*three_losses(tokens, hook_name, sae, torch.zeros(1)))

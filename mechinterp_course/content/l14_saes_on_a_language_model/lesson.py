@@ -148,8 +148,10 @@ tables.table(
 reveal("saes-recovered")
 
 # %% [markdown]
-# Two things to notice. The ablated losses lie far above ln 1024 = 6.9, the loss of somebody who knows nothing at all: an ablated model is not ignorant but *wrong*. A share measured from there is easily large. So look at the loss itself, too: an SAE that costs a tenth of a nat has cost this model more than it is
-# worth to be twice as large. And here the *mean* is the further of the two ends, where most models do worse with zeros. A lower end is a choice; print which one.
+# Two things to notice. Both ablated losses lie above ln 1024 = 6.93, the loss of somebody who knows nothing at all: an ablated model is not ignorant but *wrong*. A share that is measured from there is easily large. So look at the nats, too. On all test
+# files the bundled 960 latents cost 0.13 nats; the difference between two whole models of this course, `code-2l` and `code-4l`, is 0.10 (their cards). And here the *mean* is the further of the two ends, where one would expect zeros to be. The lower end is a choice: print which one.
+#
+# Yours depends on a seed, and on the files that were held out. Over five of both, measured beforehand, it explained 0.836 to 0.841 of the variance and recovered 95.2 to 96.4 % against the mean (`benchmarks/bands_l14.json`).
 #
 # ### Beside the published figures
 #
@@ -191,7 +193,7 @@ tables.table(
 )
 
 # %% [markdown]
-# You would give it a name at once. Most features in papers got theirs like this. But those are six of some thousand tokens where it is active. How strong is it elsewhere, and on what?
+# You would give it a name at once. Most features in papers got theirs like this. But those are six of some forty thousand tokens where it is active. How strong is it elsewhere, and on what?
 
 # %%
 count, edges = table.histogram[latent], table.most[latent] * torch.arange(1, 21) / 20
@@ -201,7 +203,7 @@ plots.bars(
     title=f"Latent {latent} is active on {table.density[latent]:.1%} of the tokens: how strongly?",
     xlabel="activation, up to",
     ylabel="tokens",
-    alt="Bars that fall from left to right: most activations are weak, and the strongest bars hold only a few tokens.",
+    alt="Bars that rise steeply and then fall: most activations are weak, and the strongest six bars hold hardly any tokens.",
 )
 
 # %%
@@ -218,6 +220,7 @@ tables.table(
 # %%
 raised, lowered = table.effects(latent)
 shown = [*lowered[::-1], *raised]
+print("nearest decoder directions:", ", ".join(f"{other} ({cosine:.2f})" for other, cosine in table.neighbours(latent)))
 plots.bars(
     [effect.logit for effect in shown],
     [plots.visible(effect.token) + f" ({i})" for i, effect in enumerate(shown)],
@@ -226,7 +229,6 @@ plots.bars(
     ylabel="change of the logit",
     alt="Sixteen bars: closing brackets and quotes are lowered, beginnings of words after a space are raised.",
 )
-print("nearest decoder directions:", ", ".join(f"{other} ({cosine:.2f})" for other, cosine in table.neighbours(latent)))
 
 # %% [markdown]
 # Brackets and quotes become less likely, words with a space before them more: what you would expect in prose. The effects are small. A block still follows, and what it makes of the latent is not in the picture.
@@ -271,7 +273,7 @@ plots.heatmap(
     title="F1 of the best unit for each rule, on files that nothing was chosen on",
     xlabel="the best of 960",
     ylabel="rule",
-    alt="Eight rules by three kinds of units. For rules on single tokens the best latent is far ahead; for 'part of a comment' it leads by a little; for 'seen before' the best random direction is ahead.",
+    alt="Eight rules by three kinds of units. For 'the token append' and 'right after self' the best latent is near 1 and far ahead; for 'part of a comment' it has 0.6 against 0.4; for 'seen before' the best random direction is ahead.",
     text=True,
     zlabel="F1",
 )
@@ -280,7 +282,7 @@ plots.heatmap(
 reveal("saes-comment")
 
 # %% [markdown]
-# Read it by rows. For *the token `append`* and *right after `self`* a latent is nearly perfect, and nothing else comes near. For *a line end*, a random direction is nearly as good: that is easy to read off anywhere. For *seen before*, a random direction does better than any latent. A label without its baselines would have
+# Read it by rows. For *the token `append`* and *right after `self`* a latent is nearly perfect, and the others are far behind. For *a line end*, a random direction is nearly as good: that is easy to read off anywhere. For *seen before*, a random direction does better than any latent. A label without its baselines would have
 # hidden both.
 #
 # ### How many does no rule explain?
@@ -347,39 +349,45 @@ plots.lines(
 #
 # ### Which dictionary is the right one?
 #
-# The wide SAE has four times as many latents for the same stream, and as many active at once. For each of them, take the narrow latent whose decoder direction is nearest (by cosine). If that is at least 0.7, call it the *parent*.
+# The wide SAE has four times as many latents for the same stream, and as many active at once. For each of them, take the narrow latent whose decoder direction is nearest (by cosine). If that is at least 0.5, call it the *parent*. (Two random directions in 240 dimensions have a cosine of about 0.06.)
 
 # %%
 with torch.no_grad():
     cosine = torch.nn.functional.normalize(wide.W_dec, dim=1) @ torch.nn.functional.normalize(bundled.W_dec, dim=1).T
 best = cosine.max(dim=1)
-parents = best.indices[best.values >= 0.7]
-children = torch.bincount(parents, minlength=960)
+related = best.values >= 0.5
+children = torch.bincount(best.indices[related], minlength=960)
+print(f"{related.float().mean():.0%} of the wide latents have a parent")
 plots.bars(
-    [int((children == n).sum()) for n in range(5)] + [int((children > 4).sum())],
-    ["none", "1", "2", "3", "4", "5 or more"],
+    [int((children == n).sum()) for n in range(4)] + [int((children > 3).sum())],
+    ["none", "1", "2", "3", "4 or more"],
     title="How many relatives has each of the 960 latents in the wide SAE?",
-    xlabel="children (cosine of 0.7 or more)",
+    xlabel="children (cosine of 0.5 or more)",
     ylabel="narrow latents",
-    alt="Six bars: most narrow latents have one relative in the wide SAE, some have none, and some have several.",
-)
-
-# %%
-family = int(children.argmax())
-wide_table = feature_table.load(WIDE)
-rows = [("narrow", family, *(lambda label: (label.says, f"{label.f1:.2f}"))(table.label_of(family)))]
-for child in ((best.indices == family) & (best.values >= 0.7)).nonzero().flatten().tolist()[:8]:
-    label = wide_table.label_of(child)
-    rows.append(("wide", child, label.says if label else "never active", f"{label.f1:.2f}" if label else ""))
-tables.table(
-    rows,
-    ["SAE", "latent", "its best rule", "F1"],
-    title="The narrow latent with the most relatives, and up to eight of them",
-    alt="The first row is a narrow latent with its best rule, the others are its relatives in the wide SAE with theirs.",
+    alt="Five bars: a few narrow latents have no relative in the wide SAE, more than half have one, and nearly a third have two or more.",
 )
 
 # %% [markdown]
-# [[term:feature splitting]]: what was one latent has become several. Neither dictionary is *the* list of the model's features. A third width would split again. In the lab you also look at [[term:feature absorption]], where a latent goes silent on a case that another has taken over ([[paper:chanin2024]]).
+# The three largest families, each with the best rule of every member:
+
+# %%
+wide_table, rows = feature_table.load(WIDE), []
+for parent in children.argsort(descending=True)[:3].tolist():
+    family = [(table, "narrow", parent, 1.0)]
+    for child in (related & (best.indices == parent)).nonzero().flatten().tolist():
+        family.append((wide_table, "wide", child, float(best.values[child])))
+    for one, name, number, near in family:
+        label = one.label_of(number)
+        rows.append((name, number, f"{near:.2f}", label.says if label else "", f"{label.f1:.2f}" if label else ""))
+tables.table(
+    rows,
+    ["SAE", "latent", "cosine", "its best rule", "F1"],
+    title="Three narrow latents, and their relatives in the wide SAE",
+    alt="Three families: a narrow latent with its best rule, and below it its relatives in the wide SAE with theirs.",
+)
+
+# %% [markdown]
+# [[term:feature splitting]]: what was one latent has become several. But more is new than split: seven in ten wide latents have no parent at all. Neither dictionary is *the* list of the model's features, and a third width would look different again. In the lab you also look at [[term:feature absorption]], where a latent goes silent on a case that another has taken over ([[paper:chanin2024]]).
 
 # %% [raw] quiz="saes-widths"
 # question = "A paper says: 'our SAE found 12,000 features of the model'. What is the most that four times the width would change about this sentence?"
@@ -387,11 +395,97 @@ tables.table(
 # answer = 1
 # why = [
 #   "That would be so if latents were found like shells on a beach. They are what a dictionary of this size, with this sparsity, found cheapest.",
-#   "Right. Latents split, some vanish, others appear. The number is a setting of the experiment.",
+#   "Right. Some latents split, some vanish, and most are new. The number is a setting of the experiment.",
 #   "The loss recovered changes a little. The list changes a lot.",
 # ]
 
 # %% [markdown]
+# ### A real language model: words that you recognise
+#
+# SmolLM2 has 135 million parameters and speaks English. The SAE `smollm2-layer12-4096` reads its stream after block 12 of 30. For English there is no `ast`. But a label can be exact if you write the text yourself: six kinds of words, put into the same four sentences. A token of *a month* is then known
+# to be one.
+#
+# Half of the words choose: for each kind the latent, and a threshold at a quarter of its strongest activation. The *other* words score it. So a latent that knows `January` and `May` by heart gets nothing for `March`.
+
+# %%
+ENGLISH = "smollm2-layer12-4096"
+KINDS_OF_WORDS = {
+    "month": "January February March April June July August September October November December",
+    "colour": "red blue green yellow orange purple brown black white pink gray",
+    "animal": "dog cat horse cow sheep pig bird fish lion bear wolf rabbit",
+    "country": "France Germany Italy Spain China Japan India Russia Egypt Canada Brazil Mexico",
+    "number": "two three four five six seven eight nine ten eleven twelve",
+    "family": "mother father sister brother uncle aunt cousin son daughter wife husband",
+}
+SENTENCES = "We talked about {} again.|The next word on the list is {}.|She wrote {} on the paper.|I often think of {} at night."
+smollm2 = models.load_if_here("smollm2") if ENGLISH in saes.names() else None
+
+# %%
+if smollm2 is not None:
+    reader, sae = models.tokenizer("smollm2"), saes.load(ENGLISH)
+    neurons = "blocks.12.mlp.hook_post"
+    words = [(kind, i, word) for kind, line in KINDS_OF_WORDS.items() for i, word in enumerate(line.split())]
+    words = [(kind, i, word) for kind, i, word in words if len(reader.ids(" " + word)) == 1]
+    own_id = torch.tensor([reader.ids(" " + word)[0] for _, _, word in words])
+    streams, inside, owner, is_word = [], [], [], []
+    for sentence in SENTENCES.split("|"):  # all of one length, because every word is one token
+        ids = torch.stack([reader.encode(sentence.format(word)) for _, _, word in words])
+        _, kept = smollm2.run_with_cache(ids, names_filter=[sae.hook_name, neurons], stop_at_layer=13)
+        streams.append(kept[sae.hook_name][:, 1:].flatten(0, 1).detach())  # BOS left out
+        inside.append(kept[neurons][:, 1:].flatten(0, 1).detach())
+        owner.append(torch.arange(len(words)).repeat_interleave(ids.shape[1] - 1))
+        is_word.append((ids[:, 1:] == own_id[:, None]).flatten())
+    print(f"{len(words)} words in {len(streams)} sentences: {sum(map(len, streams)):,} tokens")
+
+# %%
+if smollm2 is not None:
+    x, owner, is_word = torch.cat(streams), torch.cat(owner), torch.cat(is_word)
+    chance = torch.randn(x.shape[1], sae.d_sae, generator=torch.Generator().manual_seed(0))
+    units = {"latent": sae.encode(x), "neuron": torch.cat(inside), "random direction": x @ chance}
+    even = torch.tensor([i % 2 == 0 for _, i, _ in words])[owner]  # words to choose on
+
+
+def f1(said, truth):
+    """F1 of every column of `said` with the truth."""
+    return 2 * said[truth].sum(0) / (said.sum(0) + truth.sum()).clamp(min=1)
+
+
+# %%
+if smollm2 is not None:
+    rows, found = [], {}
+    for kind in KINDS_OF_WORDS:
+        truth, scores = is_word & torch.tensor([k == kind for k, _, _ in words])[owner], []
+        for name, values in units.items():
+            said = values > values[even].amax(0) / 4
+            best = int(f1(said[even], truth[even]).argmax())
+            scores.append(f"{f1(said[~even], truth[~even])[best]:.2f}")
+            found.setdefault(name, {})[kind] = best
+        rows.append((kind, found["latent"][kind], *scores))
+    tables.table(
+        rows,
+        ["kind of word", "its latent", "F1 of the latent", "of the best neuron", "of the best random direction"],
+        title="SmolLM2: F1 on words that nothing was chosen on",
+        alt="Six kinds of words, each with a latent and its F1 on words that it was not chosen on, beside the best neuron and the best random direction.",
+    ).show()
+
+# %% [markdown]
+# Now let them read something else. Every token at which one of the six latents is above its threshold is marked with the name that it got. **Change this and see**: write your own text.
+
+# %%
+if smollm2 is not None:
+    text = "In March my aunt drove from Spain to Italy with two dogs, a grey cat and seven brown rabbits."
+    ids = reader.encode(text)
+    _, kept = smollm2.run_with_cache(ids[None], names_filter=[sae.hook_name], stop_at_layer=13)
+    f = sae.encode(kept[sae.hook_name][0, 1:])
+    limit = units["latent"][even].amax(0) / 4
+    for token, values in zip(ids[1:].tolist(), f, strict=True):
+        names = [kind for kind, i in found["latent"].items() if values[i] > limit[i]]
+        print(reader.decode([token]) + (f" ⟦{', '.join(names)}⟧" if names else ""), end="")
+    print()
+
+# %% [markdown]
+# *What this does not show*: that a latent means "animal" and not "word of a list", or that it works in a long text. Six kinds of words were asked for, out of 4,096 latents; and with the best of so many, look at what the best neuron gets before you marvel.
+#
 # ## Watch
 #
 # - [[paper:welchlabs2024]]: sparse autoencoders on a large model in pictures, with features that people recognise. Count how many of them are scored.
@@ -416,7 +510,7 @@ tables.table(
 # - That a latent is something that the *model* uses. It was found in activations, because it saves latents. Only an intervention on the model tells (lesson 15).
 # - That the unexplained latents mean nothing, or that the explained ones mean no more than their rule.
 # - Anything about large models. Ours has 3.3 million parameters, sees 255 tokens of Python, and its stream is mostly about the token itself.
-# - What other SAEs would have found: one architecture, one layer, one sparsity. The seeds of the small width are compared in `benchmarks/`.
+# - What other SAEs would have found: one architecture, one layer, one sparsity. Of five of yours, with other seeds, a rule explained 509 to 533 latents each, and the best one for comments had an F1 of 0.55 to 0.66 (`benchmarks/bands_l14.json`).
 # - That F1 is the right score. A latent that is active on comments *and* on docstrings is wrong by both rules, and right about prose.
 #
 # ## Questions I still have
