@@ -6,9 +6,9 @@ A look at a card is the event `review`. Imports nothing heavy.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from ..errors import unknown
 from . import schedule
@@ -111,18 +111,6 @@ def rate(card: Card, rating: str, **more) -> None:
     record("review", card=card.id, rating=rating, **more)
 
 
-def front(card: Card, course: Course, question: Callable[[str], str] = str) -> str:
-    """Return what is asked, as markdown. question: the text of a question of the journal, by its id."""
-    if card.kind == "exercise":
-        mine = course.exercises[card.name].card
-        return f"**{mine.title}.** {mine.purpose} How would you write `{card.name}`?"
-    if card.kind in ("quiz", "predict"):
-        return course.questions[card.name].question
-    if card.kind == "term":
-        return f"What is **{card.name}**?"
-    return question(card.name)
-
-
 # --- where cards come from ------------------------------------------------------------------------------------------
 
 
@@ -181,7 +169,7 @@ def _questions(events: Iterable[Event], course: Course) -> dict[str, _Born]:
 
 
 def _terms(events: Iterable[Event], course: Course) -> dict[str, _Born]:
-    """A term is a card from the day on which the reading was done that links to it first."""
+    """A term is a card from the day after the reading that links to it first."""
     read = {
         done.lesson.id: day for day, pieces in finished(events, course).items() for done in pieces if not done.exercises
     }
@@ -190,7 +178,8 @@ def _terms(events: Iterable[Event], course: Course) -> dict[str, _Born]:
         for term in _terms_of(lesson):
             if term in course.glossary:
                 why = f"Lesson {lesson.number} speaks of it."
-                found.setdefault(f"term:{term}", _Born(read[lesson.id], lesson.id, why, None))
+                tomorrow = read[lesson.id] + timedelta(days=1)  # not in the middle of the sitting that it comes from
+                found.setdefault(f"term:{term}", _Born(tomorrow, lesson.id, why, None))
     return found
 
 

@@ -76,7 +76,7 @@ def ask(card: Card, course: Course, entries: Iterable[Entry] = ()) -> Ask:
         question = shuffled(course.questions[card.name], card.looks)
         return replace(made, front=question.question, question=question)
     if card.kind == "term":
-        return replace(made, front=f"What is **{card.name}**?", back=course.glossary[card.name])
+        return replace(made, front=f"What does **{card.name}** mean?", back=course.glossary[card.name])
     entry = next(one for one in entries if one.id == card.name)
     return replace(
         made,

@@ -132,14 +132,14 @@ def test_terms_of_a_lesson_come_once_it_is_read_and_a_few_at_a_time():
     cards = review.cards([event(0, "read", lesson=lesson.id)], book)
     terms = [card for card in cards if card.kind == "term"]
     assert len(terms) > review.NEW_TERMS and all(card.name in book.glossary for card in terms)
-    assert len(review.due(cards, START)) == review.NEW_TERMS
+    assert review.due(cards, START) == []
+    assert len(review.due(cards, START + timedelta(days=1))) == review.NEW_TERMS
 
 
 def test_questions_of_the_journal_come_back_until_they_are_answered(book):
     asked = [("q1", START, "l00_first_steps")]
     card = by_id(book, questions=asked)["question:q1"]
     assert card.due == START + timedelta(days=1)
-    assert review.front(card, book, lambda id: f"text of {id}") == "text of q1"
     assert not by_id(book)
 
 
@@ -183,6 +183,45 @@ def test_rating_is_recorded_and_a_strange_one_refused(book, tmp_path, monkeypatc
     with pytest.raises(CourseError, match="splendid"):
         review.rate(card, "splendid")
     assert [(e.kind, e.data) for e in progress.load(tmp_path)] == [("review", {"card": "term:logit", "rating": "hard"})]
+
+
+def test_sixty_days_of_five_minutes():
+    """The simulated learner also reviews on every day of work, and forgets one card in five."""
+    from random import Random
+
+    from simulated_learner import simulate
+
+    book = catalog.course()
+    learner = simulate(book)
+    events, ledger = learner.events, learner.ledger
+    random, reviews, seen, misses = Random(0), [], set(), 0
+    days = sorted({date.fromisoformat(one.day) for one in events})
+    for day in days:
+        before = [one for one in [*events, *reviews] if date.fromisoformat(one.day) <= day]
+        cards = review.cards(before, book)
+        chosen = review.session(cards, day)
+        assert sum(card.minutes for card in chosen) <= review.MINUTES and all(card.due <= day for card in chosen)
+        assert bool(chosen) == bool(review.due(cards, day))
+        for number, card in enumerate(chosen):
+            rating = "again" if random.random() < 0.2 else "good"
+            at = f"{day.isoformat()}T23:{number:02d}:00.000Z"
+            reviews.append(
+                Event(f"r-{day}-{number}", at, "review", "laptop", day.isoformat(), {"card": card.id, "rating": rating})
+            )
+            seen.add(card.id)
+        after = {card.id: card for card in review.cards([*before, *reviews], book)}
+        for card, look in zip(chosen, reviews[len(reviews) - len(chosen) :], strict=True):
+            gap = (after[card.id].due - day).days
+            assert gap >= 1 and after[card.id].looks == card.looks + 1
+            misses += look.data["rating"] == "again"
+    assert misses > 3 and len(seen) > 20
+    passed = {f"exercise:{name}" for name in ledger.passed}
+    assert passed <= {card.id for card in review.cards(events, book)}
+    kinds = {id.split(":")[0] for id in seen}
+    assert {"exercise", "term"} <= kinds
+    # What was rated "good" each time is asked ever more rarely: no card fills the five minutes for ever.
+    often = max(sum(one.data["card"] == id for one in reviews) for id in seen)
+    assert often <= 12
 
 
 KINDS = st.sampled_from(

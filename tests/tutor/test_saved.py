@@ -17,7 +17,7 @@ from learner import (  # noqa: F401
 
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog, notebook, progress
-from mechinterp_course.tutor.saved import lab_plan, check
+from mechinterp_course.tutor.saved import check, lab_plan
 
 
 def run(ws, name=None):
