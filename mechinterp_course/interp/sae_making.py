@@ -38,7 +38,7 @@ HOW = (
     "measured on windows of whole files of the test split, BOS left out; l0: latents that are not 0, mean over tokens; variance_explained: "
     "1 - Σ‖x - x̂‖² / Σ‖x - mean‖²; dead_fraction: latents that are 0 on every token; densest: share of tokens of the latent that fires most; "
     "loss: nats per token with x̂ in place of the activation (spliced), with the mean activation of these tokens, with 0; "
-    "loss_recovered: (ablated - spliced) / (ablated - clean)"
+    "loss_recovered: (ablated - spliced) / (ablated - clean); in the losses every position but BOS is replaced"
 )
 
 
