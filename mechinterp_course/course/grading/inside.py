@@ -79,7 +79,7 @@ def _imported(order: dict) -> dict:
             failed.append(f"{name}: {error}")
     for name in order["models"]:
         with contextlib.suppress(Exception):
-            mirror.pristine(name)
+            mirror.prepare(name)
     return {"do": "ready", "failed": failed}
 
 

@@ -86,14 +86,22 @@ def unpack(unpacker, kind: str, parts: list):
     if kind == "plain":
         return pickle.loads(unpacker.blocks[parts[1]])
     number, name, processed, settings, numbers, hooks, training = parts
-    copies = unpacker.peer.models
-    if number not in copies:
-        copies[number] = _Copy(copied(pristine(name, processed)))
-    copy_ = copies[number]
-    base = pristine(name, processed)
-    _set_settings(copy_.model, {**_settings(base), **unpacker.unpack(settings)})
-    copy_.set(unpacker.unpack(numbers), unpacker.unpack(hooks), training, base_numbers(name, processed))
-    return copy_.model
+    peer, kind_of = unpacker.peer, (name, processed)
+    ours = peer.models.setdefault(number, _Theirs())
+    if ours.body is None:
+        spare = SPARE.setdefault(kind_of, [])
+        ours.body = spare.pop() if spare else _Body(copied(pristine(*kind_of)), kind_of)
+    _set_settings(ours.body.model, {**_settings(pristine(*kind_of)), **unpacker.unpack(settings)})
+    ours.set(unpacker.unpack(numbers), unpacker.unpack(hooks), training, base_numbers(*kind_of))
+    return ours.body.model
+
+
+def prepare(name: str) -> None:
+    """Have a copy of the bundled model ready, before processes are copied."""
+    spare = SPARE.setdefault((name, False), [])
+    if not spare:
+        spare.append(_Body(copied(pristine(name)), (name, False)))
+        base_numbers(name)
 
 
 def copied(model):
@@ -111,52 +119,61 @@ class _Ours:
     numbers: dict
 
 
-@dataclass
-class _Copy:
-    """The student's side of a model: the copy, and how it stood when it was handed over."""
+class _Body:
+    """A copy of a bundled model on the student's side. Copies are alike once they are `set`, and are used again and again."""
 
-    model: object
+    def __init__(self, model, kind: tuple[str, bool]):
+        self.model, self.kind, self.numbers = model, kind, _numbers(model)
+
+
+SPARE: dict[tuple[str, bool], list[_Body]] = {}
+
+
+@dataclass
+class _Theirs:
+    """The student's side of one of the judging side's models: how it stood when it was handed over, and what was left on it."""
+
+    body: _Body | None = None
     stood: dict = field(default_factory=dict)
     left: list = field(default_factory=list)  # the functions of hooks that the answer left behind
-    numbers: dict = field(default_factory=dict)
 
     def set(self, numbers: dict, hooks: list, training: bool, base: dict) -> None:
         """Make the copy equal to the judging side's model."""
-        self.model.reset_hooks()
-        self.numbers = self.numbers or _numbers(self.model)
+        model, ours = self.body.model, self.body.numbers
+        model.reset_hooks()
         with torch.no_grad():
-            for key, value in _differing(self.numbers, {**base, **numbers}).items():
+            for key, value in _differing(ours, {**base, **numbers}).items():
                 value.copy_(numbers.get(key, base[key]))
-        for key, value in self.numbers.items():
+        for key, value in ours.items():
             value.grad = None
             value.requires_grad_(base[key].requires_grad)
-        if self.model.training != training:
-            self.model.train(training)
+        if model.training != training:
+            model.train(training)
         for place, back, function in hooks:
             function = self.left[function] if isinstance(function, int) else function
-            self.model.hook_dict[place].add_hook(function, dir="bwd" if back else "fwd")
+            model.hook_dict[place].add_hook(function, dir="bwd" if back else "fwd")
         self.stood = {
-            "hooks": [id(handle) for *_, handle in _hooks(self.model)],
-            "numbers": {key: value.detach().clone() for key, value in self.numbers.items()},
-            "settings": _settings(self.model),
+            "hooks": [id(handle) for *_, handle in _hooks(model)],
+            "numbers": {**base, **numbers},
+            "settings": _settings(model),
         }
 
     def report(self) -> dict:
         """Return what has become of the copy since."""
-        then = self.stood["numbers"]
+        model, ours = self.body.model, self.body.numbers
         return {
             "hooks": self._hooks_now(),
-            "numbers": _differing(self.numbers, then),
-            "grads": [key for key, value in self.numbers.items() if value.grad is not None],
-            "learning": [key for key, value in self.numbers.items() if value.requires_grad],
-            "training": self.model.training,
-            "settings": _different(_settings(self.model), self.stood["settings"]),
+            "numbers": _differing(ours, self.stood["numbers"]),
+            "grads": [key for key, value in ours.items() if value.grad is not None],
+            "learning": [key for key, value in ours.items() if value.requires_grad],
+            "training": model.training,
+            "settings": _different(_settings(model), self.stood["settings"]),
         }
 
     def _hooks_now(self) -> list:
         """Return [place, backward, which hook of those handed over or -1, a number for a new one] of every hook."""
         found = []
-        for place, back, function, handle in _hooks(self.model):
+        for place, back, function, handle in _hooks(self.body.model):
             at = self.stood["hooks"].index(id(handle)) if id(handle) in self.stood["hooks"] else -1
             if at == -1:
                 self.left.append(function)
@@ -165,8 +182,13 @@ class _Copy:
 
 
 def report(peer) -> list:
-    """Return [number, what became of it] for every model of this conversation; on the student's side."""
-    return [[number, one.report()] for number, one in peer.models.items()]
+    """Return [number, what became of it] for every model that this call handed over; their copies are free again."""
+    used = [(number, ours) for number, ours in peer.models.items() if ours.body is not None]
+    said = [[number, ours.report()] for number, ours in used]
+    for _, ours in used:
+        SPARE[ours.body.kind].append(ours.body)
+        ours.body = None
+    return said
 
 
 def update(peer, reports: list) -> None:

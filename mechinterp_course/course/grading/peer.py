@@ -27,6 +27,7 @@ class Peer:
         self.theirs: dict[int, tuple[int, object]] = {}  # by id: the number that an object of the other side has there
         self.tapes: dict[int, tuple[list, list]] = {}  # for gradients: inputs and outputs of calls served
         self.models: dict[int, object] = {}  # what `mirror` knows of the models of this conversation, by number
+        self.depth = 0  # calls being served, one within the other
         self.counter = itertools.count(1)
 
     # --- asking -----------------------------------------------------------------------------------------------------
@@ -51,9 +52,10 @@ class Peer:
         """Serve the other side's calls until its answer to ours comes."""
         while True:
             message, unpack = self._next()
+            if message.get("do") in ("return", "raise"):
+                mirror.update(self, unpack(message.get("models", ["list", []])))
             if message.get("do") == "return":
                 message["changed"] = unpack(message.get("changed", ["list", []]))
-                mirror.update(self, unpack(message.get("models", ["list", []])))
                 return message, unpack(message.get("value"))
             if message.get("do") == "raise":
                 raise _error_of(message)
@@ -92,7 +94,8 @@ class Peer:
         except (Broken, TimeoutError):
             raise
         except (Exception, SystemExit) as error:
-            packer, reply = _Packer(self), {"do": "raise", **_described(error)}
+            packer = _Packer(self)
+            reply = {"do": "raise", **_described(error), "models": packer.pack(about.get("models", []))}
         self.wire.send(reply, packer.blocks)
 
     def _run(self, message: dict, unpack: Callable, about: dict):
@@ -103,10 +106,14 @@ class Peer:
         tensors = [value for value in args if isinstance(value, torch.Tensor)]
         before = [tensor.detach().clone() for tensor in tensors]
         grad = bool(message.get("grad"))
-        with torch.set_grad_enabled(grad or self.trusted and torch.is_grad_enabled()):
-            result = function(*args, **kwargs)
+        self.depth += 1
+        try:
+            with torch.set_grad_enabled(grad or self.trusted and torch.is_grad_enabled()):
+                result = function(*args, **kwargs)
+        finally:
+            self.depth -= 1
+            about["models"] = mirror.report(self) if self.trusted and not self.depth else []
         about["changed"] = _changes(args, tensors, before)
-        about["models"] = mirror.report(self) if self.trusted else []
         if grad:
             about["tape"] = self._keep_tape(tensors, result)
         return result
