@@ -109,17 +109,27 @@ def text(
 
 
 def _results(course: Course, until: list[Event], begins: date) -> list[str]:
-    lines = []
+    """What was done, a paragraph for each lesson: a list of forty exercises is nothing to read."""
     state = progress.state(until, course)
+    days: dict[str, list[date]] = {}
+    settled: dict[str, list[str]] = {}
     for day, pieces in finished(until, course).items():
         for piece in pieces if day >= begins else ():
-            if not piece.exercises:
-                lines.append(f"- {day}: read lesson {piece.lesson.number}, *{piece.lesson.title}*.")
-            for name in piece.exercises:
-                tries = state.exercises[name].tries
-                how = "" if state.exercises[name].passed else " (left to the course)"
-                effort = f", after {tries} tries" if tries > 1 else ""
-                lines.append(f"- {day}: `{name}`, {course.exercises[name].card.title}{effort}{how}.")
+            days.setdefault(piece.lesson.id, []).append(day)
+            settled.setdefault(piece.lesson.id, []).extend(piece.exercises)
+    lines = []
+    for lesson in course.lessons:
+        if lesson.id not in days:
+            continue
+        mine = [state.exercises[name] for name in settled[lesson.id]]
+        passed = [one for one in mine if one.passed]
+        told = [f"- **{lesson.number} {lesson.title}** ({_span(min(days[lesson.id]), max(days[lesson.id]))})."]
+        told += [f"I wrote {', '.join(f'`{one.name}`' for one in passed)}."] if passed else []
+        hardest = max(passed, key=lambda one: one.tries, default=None)
+        told += [f"The hardest was `{hardest.name}`: {hardest.tries} tries."] if hardest and hardest.tries > 2 else []
+        left = [one.name for one in mine if not one.passed]
+        told += [f"I left {', '.join(f'`{name}`' for name in left)} to the course."] if left else []
+        lines.append(" ".join(told))
     return ["## What I did", "\n".join(lines)] if lines else []
 
 
