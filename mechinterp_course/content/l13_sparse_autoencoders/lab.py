@@ -564,15 +564,17 @@ figure = plots.scatter(
     title=f"Shrinkage at a price of {l1}: relative bias {relative_bias(X, x_hat):.2f}",
     xlabel="true strength of the feature",
     ylabel="activation of its latent",
-    alt="A band of points below the diagonal, parallel to it, around the line of true strength minus half of the price.",
+    alt="A band of points below the diagonal and parallel to it, thickest along the line of true strength minus half of the price, with many points scattered further below.",
 )
 for shift, name in ((0, "no shrinkage"), (l1 / 2, "closed form: strength − λ/2")):
     figure.add_scatter(x=[0.5, 1.5], y=[0.5 - shift, 1.5 - shift], mode="lines", name=name)
-figure.update_traces(marker_size=4, selector=dict(mode="markers")).update_layout(showlegend=True).show()
+figure.update_traces(marker_size=4, name="found features", selector=dict(mode="markers")).update_layout(
+    showlegend=True
+).show()
 
 # %% [markdown]
-# Larger features lose as much as smaller ones: a constant, not a share. So no common factor corrects it. The constant is larger than half of the price: the closed form holds for a feature that is alone, and here `b_enc` also takes something away, to stay silent when other features
-# reach along this direction. What corrects it: an architecture that does not charge for size. That is what TopK and JumpReLU, the next two exercises, are for.
+# Larger features lose as much as smaller ones: a constant, not a share. So no common factor corrects it. The thickest part of the band follows the closed form, which holds for a feature that is alone. In company features disturb each other, and a negative `b_enc` takes its part, so that on average more is lost: 0.32 to 0.34 over five seeds measured beforehand,
+# where λ/2 is 0.20. What corrects it: an architecture that does not charge for size. That is what TopK and JumpReLU, the next two exercises, are for.
 #
 # *What this does not show*: the same in a latent that shares its feature with another. With 128 latents that happens, and then the two split its strength.
 

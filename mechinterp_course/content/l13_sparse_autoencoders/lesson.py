@@ -210,17 +210,20 @@ figure = plots.scatter(
     title=f"True strength against activation, at a price of {price}",
     xlabel="true strength of the feature",
     ylabel="activation of its latent",
-    alt="A band of points below the diagonal and parallel to it, below the line of strength minus half of the price, too.",
+    alt="A band of points below the diagonal and parallel to it, thickest along the line of strength minus half of the price, with many points scattered further below.",
 )
 for shift, name in ((0, "no shrinkage"), (price / 2, "strength − λ/2")):
     figure.add_scatter(x=[0.5, 1.5], y=[0.5 - shift, 1.5 - shift], mode="lines", name=name)
-figure.update_traces(marker_size=4, selector=dict(mode="markers")).update_layout(showlegend=True).show()
+figure.update_traces(marker_size=4, name="found features", selector=dict(mode="markers")).update_layout(
+    showlegend=True
+).show()
 
 # %%
 reveal("sae-shrinkage")
 
 # %% [markdown]
-# This is [[term:shrinkage]]. The band is parallel to the diagonal: weak and strong features lose about the same. It lies lower than the closed form, because that holds for a feature alone. In company, a negative `b_enc` keeps a latent silent while others reach along its direction, and what it takes off is missing here, too.
+# This is [[term:shrinkage]]. The band is parallel to the diagonal: weak and strong features lose about the same. Its thickest part follows the closed form, which holds for a feature that is alone. Where several are present they disturb each other, and a negative `b_enc` takes its part, so that on average more is lost: 0.32 to 0.34 over five
+# seeds measured beforehand, where λ/2 is 0.20.
 #
 # ### Architectures that do not charge for size
 #
