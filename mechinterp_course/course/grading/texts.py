@@ -48,7 +48,8 @@ a sandbox and in parallel, and shows where the class is stuck. Run every command
    `mechinterp class status` says how far you are.
 4. **Look.** `mechinterp class report` writes `report.html`: who is where, which mistakes the class makes, which
    exercises are too hard, who needs help, and what the grader mended or flagged. To read single submissions, change
-   points or write comments, start JupyterLab here and open its formgrader (menu Nbgrader): `jupyter lab`
+   points or write comments, start JupyterLab here and open its formgrader (menu Nbgrader): `jupyter lab`. The formgrader
+   is nbgrader's: it takes MathJax from a network, and without one it shows formulas as they are typed.
 5. **Return.** `mechinterp class feedback` writes a page for each student to `feedback/STUDENT/{example}/`. It needs no
    network, and shows neither hidden checks nor the class's secret.
 6. **Record.** `mechinterp class export` writes `grades.csv` and `exercises.csv`, for spreadsheets.
