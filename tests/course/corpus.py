@@ -331,6 +331,17 @@ def windows(notebook):
     return b"\xef\xbb\xbf" + json.dumps(notebook).encode()
 
 
+@made("half a letter, and signs that no page shows", ALL)
+def half_letters(notebook):
+    solve(notebook)
+    put(
+        notebook,
+        "print('\\ud83d', '\\x00\\x1b[31m')\nx = '\ud83d'\nraise ValueError('\\udfff')",
+        before="row_sums-check",
+    )
+    put(notebook, "half \udfff a letter", kind="markdown")
+
+
 @made("another kernel's name", ALL)
 def other_kernel(notebook):
     solve(notebook)

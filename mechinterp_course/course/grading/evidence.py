@@ -144,6 +144,7 @@ def _hidden_lines(verdict: runner.Verdict) -> list[str]:
 def _evidence(
     name, lines, visible: bool, hidden: bool | None, mistake: str, started: float, answer: RemoteAnswer
 ) -> Evidence:
+    lines = [line.encode("utf-8", "replace").decode() for line in lines]  # an answer may have said half a letter
     return Evidence(name, visible, hidden, tuple(lines), mistake, time.monotonic() - started, answer.stopped)
 
 

@@ -91,12 +91,8 @@ def _of(node: ast.AST, modules: set[str]) -> list[str]:
             root = root.value
         if isinstance(target, ast.Attribute) and isinstance(root, ast.Name) and root.id in modules:
             reasons.append(f"a name inside the module {root.id}")
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("setattr", "delattr")
-        and node.args
-    ):
-        if isinstance(node.args[0], ast.Name) and node.args[0].id in modules:
-            reasons.append(f"a name inside the module {node.args[0].id}")
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setattr", "delattr"):
+        changed = node.args[0] if node.args else None
+        if isinstance(changed, ast.Name) and changed.id in modules:
+            reasons.append(f"a name inside the module {changed.id}")
     return reasons

@@ -60,4 +60,4 @@ def _data(data) -> dict:
 
 
 def _text(value) -> str:
-    return CONTROL.sub("", value[:MOST]) if isinstance(value, str) else ""
+    return CONTROL.sub("", value[:MOST]).encode("utf-8", "replace").decode() if isinstance(value, str) else ""

@@ -22,11 +22,13 @@ class Meter:
     peak_mib: float = 0.0
     ended: int = 0  # how many processes it has ended
     first: float | None = None  # what was in use before the submission did anything
+    spared: set[int] = field(default_factory=set)  # what was there before: the box's own processes
     known: dict[int, tuple[float, float]] = field(default_factory=dict)  # by process: computing time then, MiB
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> "Meter":
         self.sample()
+        self.spared = set(self.known)
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
         return self
@@ -46,8 +48,9 @@ class Meter:
         total = sum(used.values())
         self.peak_mib = max(self.peak_mib, total)
         self.first = total if self.first is None else self.first
-        if total > self.first + self.most_mib and used:
-            biggest = max(used, key=used.get)
+        theirs = {pid: size for pid, size in used.items() if pid not in self.spared}
+        if total > self.first + self.most_mib and theirs:
+            biggest = max(theirs, key=theirs.get)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(biggest, signal.SIGKILL)
                 self.ended += 1
@@ -81,10 +84,9 @@ def _share(pid: int) -> float:
 def _unmapped(pid: int) -> float:
     """Return the MiB of memory that a process holds as open files without a name."""
     seen = {}
-    for number in os.listdir(f"/proc/{pid}/fd"):
+    for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
-            link = f"/proc/{pid}/fd/{number}"
-            if any(kind in os.readlink(link) for kind in HIDDEN_MEMORY):
-                found = os.stat(link)
+            if any(kind in str(link.readlink()) for kind in HIDDEN_MEMORY):
+                found = link.stat()
                 seen[found.st_dev, found.st_ino] = found.st_blocks * 512 / 2**20
     return sum(seen.values())

@@ -112,14 +112,19 @@ def _given(cell, at: int, made: Rebuilt) -> _Given | None:
     tags = metadata.get("tags") if isinstance(metadata.get("tags"), list) else []
     kind = cell.get("cell_type")
     return _Given(
-        id=str(cell.get("id", ""))[:100],
-        grade_id=str(grading.get("grade_id", ""))[:100],
+        id=_label(cell.get("id", "")),
+        grade_id=_label(grading.get("grade_id", "")),
         kind=kind if kind in ("code", "markdown", "raw") else "markdown",
-        source=source.replace("\r\n", "\n"),
-        tags=[str(tag)[:60] for tag in tags[:20]],
-        keys=[str(key)[:60] for key in {*cell} - KNOWN_KEYS],
+        source=source.replace("\r\n", "\n").encode("utf-8", "replace").decode(),  # half a letter cannot be saved
+        tags=[_label(tag) for tag in tags[:20]],
+        keys=[_label(key) for key in {*cell} - KNOWN_KEYS],
         at=at,
     )
+
+
+def _label(value) -> str:
+    """Return an id, a tag or a key as short text that a report can show."""
+    return re.sub(r"[^\w.: -]", "?", str(value).encode("utf-8", "replace").decode())[:64]
 
 
 def _tell_of_foreign_metadata(release: Release, given: list[_Given], made: Rebuilt) -> None:

@@ -126,7 +126,7 @@ def _system() -> list[str]:
     for name in SYSTEM:
         path = Path(name)
         if path.is_symlink():
-            seen += ["--symlink", os.readlink(path), name]
+            seen += ["--symlink", str(path.readlink()), name]
         elif path.exists():
             seen += ["--ro-bind", name, name]
     return seen

@@ -59,6 +59,19 @@ def grade_one(job: Job) -> Graded:
         rebuilt = rebuild(made, job.submission)
     except CourseError as unreadable:
         return _failed(job, made, str(unreadable), started)
+    except Exception as error:  # whatever a file holds, it stops no other
+        return _failed(
+            job, made, f"The file could not be read as a notebook ({type(error).__name__}: {error}).", started
+        )
+    try:
+        return _run_and_judge(job, made, rebuilt, started)
+    except CourseError:  # nothing can be graded here: no box, no class source
+        raise
+    except Exception as error:
+        return _failed(job, made, f"Grading it stopped ({type(error).__name__}: {error}). Grade it again.", started)
+
+
+def _run_and_judge(job: Job, made: release.Release, rebuilt: Rebuilt, started: float) -> Graded:
     with warm.bench(course(), job.unsafe) as bench:
         lesson = course().lesson(job.lesson)
         session = bench.session(job.limits, made.modules, _models(lesson))
@@ -255,7 +268,7 @@ def _failed(job: Job, made: release.Release, reason: str, started: float) -> Gra
             cell.points,
             False,
             None,
-            f"✗ {cell.exercise}\nThe notebook could not be read.",
+            f"✗ {cell.exercise}\nThe notebook could not be graded.",
         )
         for cell in made.checks
     )

@@ -101,6 +101,7 @@ def _expect_harmless(graded, told: str) -> None:
     """Nothing secret, no script and no sign of a broken wall in what comes out; nothing still runs."""
     shown = nbformat.reads(graded.notebook, as_version=4)
     nbformat.validate(shown, relax_add_props=False)
+    (graded.notebook + told + "".join(graded.flags)).encode()  # all of it can be saved
     out = json.dumps([one.get("outputs", []) for one in shown["cells"]]) + told
     for word in (SECRET, str(SEED), "REACHED", "WROTE", "LEAK", "LEFT", "root:x:", "FOUND [", "was-here", "['secret"):
         assert word not in out, word
