@@ -26,6 +26,7 @@ def cluster(made):
     """A scheduler and four worker processes, as on several machines; a dead worker is not replaced."""
     from distributed import LocalCluster
 
+    records.package_hash.cache_clear()  # the workers read the package now; so does this process
     with dask.config.set({"distributed.nanny.terminate": "0s", **farm.SETTINGS}):
         options = {
             "n_workers": 4,
@@ -65,7 +66,6 @@ def test_no_more_jobs_are_under_way_than_there_are_workers(made, cluster, calls)
 
 
 def test_workers_with_another_course_are_refused(made, cluster, monkeypatch):
-    records.package_hash.cache_clear()
     monkeypatch.setattr(farm, "package_hash", PretendHash())
     with pytest.raises(CourseError, match="4 of 4 workers have another version of the course"):
         next(farm.run(jobs(made, 1), scheduler=cluster.scheduler_address, grade=stand_in.grade))
