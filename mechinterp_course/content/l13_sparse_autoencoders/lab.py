@@ -287,7 +287,7 @@ def picture(step, sae):
         sae["W_dec"],
         [f"{j}" for j in range(8)],
         title=f"Your decoder at step {step}",
-        alt="Eight arrows, the decoder's rows, and five grey dotted lines, the true directions. At the end every line has an arrow on it; what is left over doubles another or lies beside it.",
+        alt="Eight arrows, the decoder's rows, and five grey dotted lines, the true directions. At the end every line has an arrow on it; what is left over doubles another or lies between two.",
     )
     for true in pentagon.directions.tolist():
         figure.add_scatter(
@@ -623,7 +623,8 @@ def topk(z: torch.Tensor, k: int) -> torch.Tensor:
 # %%
 def topk_forward(x, sae, k):
     acts = topk((x - sae["b_dec"]) @ sae["W_enc"] + sae["b_enc"], k)
-    return acts, acts @ sae["W_dec"] + sae["b_dec"]
+    x_hat = acts @ sae["W_dec"] + sae["b_dec"]
+    return acts, x_hat
 
 
 @functools.cache
@@ -715,7 +716,8 @@ def jump_forward(x, sae):
     zero = sae["threshold"] - sae["threshold"].detach()
     acts = z * (acts > 0) + slope.detach() * zero
     gate = (acts > 0).float() + gate_slope.detach() * zero
-    return acts, acts @ sae["W_dec"] + sae["b_dec"], gate
+    x_hat = acts @ sae["W_dec"] + sae["b_dec"]
+    return acts, x_hat, gate
 
 
 @functools.cache
