@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -20,8 +21,9 @@ from planted import plant
 from mechinterp_course.commands import classroom
 from mechinterp_course.course import grading
 from mechinterp_course.course.grading import folder as class_folders
+from mechinterp_course.course.grading import session
 from mechinterp_course.errors import CourseError
-from mechinterp_course.tutor import runner
+from mechinterp_course.tutor import catalog, runner
 from mechinterp_course.tutor.reference import reference
 
 LAB = "00_rows"
@@ -93,6 +95,25 @@ def test_submissions_earn_what_they_should(class_folder):
     assert {float(row["max_score"]) for row in rows.values()} == {3.0}
     page = (class_folder / "feedback" / "memorised" / LAB / f"{LAB}.html").read_text(encoding="utf-8")
     assert "on new inputs" in page  # the hidden check says so
+
+
+@pytest.mark.kernel
+def test_our_grader_gives_the_same_points(class_folder, tmp_path):
+    """What nbgrader gives honest submissions, the sandbox and the workers give, too; and the formgrader's notebooks are there."""
+    if sys.platform != "linux" or shutil.which("bwrap") is None:
+        pytest.skip("the sandbox needs bubblewrap")
+    shutil.copytree(class_folder, tmp_path / "class", ignore=shutil.ignore_patterns("autograded", "feedback", "*.csv"))
+    settings = tmp_path / "class" / "nbgrader_config.py"
+    assert str(class_folder) not in settings.read_text(), "a class folder can be moved"
+    made = class_folders.ClassFolder(tmp_path / "class")
+    done = {one.student: one.graded for one in session.grade(made, catalog.course(), [LAB], workers=1)}
+    assert {student: graded.points for student, graded in done.items()} == STUDENTS, done
+    assert done["memorised"].outcomes[0].hidden is False and "on new inputs" in done["memorised"].outcomes[0].told
+    for student in STUDENTS:
+        text = (made.root / "autograded" / student / LAB / f"{LAB}.ipynb").read_text(encoding="utf-8")
+        assert str(made.seed) not in text
+    nbgrader(made.root, "generate_feedback", LAB, "--force")
+    assert "✓ row_sums" in (made.root / "feedback" / "full" / LAB / f"{LAB}.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.kernel

@@ -185,9 +185,9 @@ function pointsPlot(lab) {
   for (const points of lab.points) { const bin = Math.min(Math.floor(points / wide), Math.floor(lab.total / wide)); bins.set(bin, (bins.get(bin) || 0) + 1); }
   const xs = [...Array(Math.floor(lab.total / wide) + 1).keys()];
   const middle = [...lab.points].sort((a, b) => a - b)[Math.floor(lab.points.length / 2)];
-  const label = (bin) => wide === 1 ? `${bin}` : `${bin * wide}–${Math.min(bin * wide + wide - 1, lab.total)}`;
+  const label = (bin) => { const from = bin * wide, to = Math.min(from + wide - 1, lab.total); return from === to ? `${from}` : `${from}–${to}`; };
   return { title: "Points", alt: `Histogram of points in ${lab.title}: ${plural(lab.ran, "submission")}, median ${text(middle)} of ${text(lab.total)}.`, x: `points, of ${text(lab.total)}`, y: "submissions",
-    traces: () => [{ type: "bar", x: xs.map(label), y: xs.map((bin) => bins.get(bin) || 0), marker: { color: colour("bar") }, hovertemplate: "%{x} points: %{y}<extra></extra>" }], layout: { xaxis: { type: "category" }, bargap: 0.08 } };
+    traces: () => [{ type: "bar", x: xs.map(label), y: xs.map((bin) => bins.get(bin) || 0), marker: { color: colour("bar") }, hovertemplate: "%{x} points: %{y}<extra></extra>" }], layout: { xaxis: { type: "category" }, yaxis: { dtick: Math.max(...bins.values()) < 8 ? 1 : null }, bargap: 0.08 } };
 }
 
 function outcomePlot(lab) {
@@ -243,7 +243,8 @@ function drawWords() {
     ["passed (facility)", "The share of the submissions that ran and have all points of the exercise. The interval beside it (Wilson, 95 %) says how sure that is. “Looks too hard”: the whole interval is below 40 %. “Looks too easy”: above 90 %. Nothing is said below 10 submissions."],
     ["goes with the rest (discrimination)", "The correlation between passing the exercise and the points in the rest of the lab. Near 0: passing it says nothing about the lab, and its check deserves a look. It needs 20 submissions, 5 that pass and 5 that do not."],
     ["a named mistake", "The answer behaves like one of the wrong answers that the course knows, on every input of the check."],
-    ["failed on new inputs", "The visible checks pass and the hidden ones do not: an answer that fits the examples only."],
+    ["repaired, failed, unusual", "Repaired: cells that were deleted, doubled or changed were put back as released before grading. Failed: there was no notebook to grade. Unusual: something in the code that an honest answer rarely holds."],
+    ["fails new inputs", "The visible checks pass and the hidden ones do not: an answer that fits the examples only."],
     ["minutes taken", "From progress files: the time before each check or hint, pauses over 20 minutes left out. A file is handed in by choice and comes from the student's own computer."],
     ["what a score shows", "All solutions of the course are public. Scores measure learning; they do not prove honesty."]];
   into("words", el("dl", {}, words.map(([word, means]) => [el("dt", {}, word), el("dd", {}, means)])));
