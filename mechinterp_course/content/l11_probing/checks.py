@@ -67,6 +67,14 @@ def split_random(answer, draw):
             bool((often > 0).all()),
             f"In 40 splits with different seeds, some of six files were never in {name}: which ones go there should be drawn anew each time.",
         )
+    pairs = {
+        tuple((part == 2).tolist()) for part in parts
+    }  # 15 pairs are possible; 40 draws show 14 of them on average
+    expect.true(
+        len(pairs) >= 8,
+        f"In 40 splits with different seeds only {len(pairs)} different pairs of files were the test files, of 15 that there are. "
+        "Every pair should be possible: shuffle the files.",
+    )
 
 
 @split.check("files whose tokens do not stand together, and a part without files", hidden=True)
@@ -141,6 +149,19 @@ def split_overlap(file_of, n_validation, n_test, generator):
     return part
 
 
+@split.wrong(
+    "validation and test change places",
+    "You gave the validation files the 2 and the test files the 1. It is 0 for training, 1 for validation, 2 for test.",
+)
+def split_swapped(file_of, n_validation, n_test, generator):
+    found = file_of.unique()
+    found = found[torch.randperm(len(found), generator=generator)]
+    part = torch.zeros_like(file_of)
+    part[torch.isin(file_of, found[:n_validation])] = 2
+    part[torch.isin(file_of, found[n_validation : n_validation + n_test])] = 1
+    return part
+
+
 @split.variation("a table of parts, looked up")
 def split_table(file_of, n_validation, n_test, generator):
     found, place = file_of.unique(return_inverse=True)
@@ -196,24 +217,54 @@ def logistic_far(answer, draw):
     expect.close(answer(torch.ones(1), torch.zeros(()), x, y, 0.0), 500.0, "the loss at scores of ±1000")
 
 
-@logistic.check(
-    "torch can take its gradient, and its slope is that of the formula: xᵀ(p − y) / n + penalty · weight", hidden=True
-)
+def gradient_of(loss):
+    """The gradients by weight and offset that torch takes of a loss. The answer got copies, so they are looked up in the loss's own graph."""
+    can = isinstance(loss, torch.Tensor) and loss.requires_grad
+    expect.true(can, "Torch cannot take the gradient of your loss: no detach, item, float or no_grad on the way to it.")
+    todo, seen, leaves = [loss.grad_fn], set(), {}
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves[node.variable.ndim] = node.variable
+        todo += [before for before, _ in node.next_functions]
+    found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    slopes = dict(zip(leaves, found, strict=True))
+    missing = [name for ndim, name in ((1, "weight"), (0, "offset")) if slopes.get(ndim) is None]
+    expect.true(
+        not missing,
+        f"No gradient reaches the {' and the '.join(missing)}: no detach, item, float or no_grad on the way from there to the loss.",
+    )
+    return slopes[1], slopes[0]
+
+
+def like_formula(answer, weight, offset, x, y, penalty):
+    """Expect the gradients that torch takes of the answer to be those worked out by hand."""
+    with torch.enable_grad():
+        loss = answer(weight.clone().requires_grad_(), offset.clone().requires_grad_(), x, y, penalty)
+        by_weight, by_offset = gradient_of(loss)
+    wrong = torch.sigmoid(x @ weight + offset) - y.float()
+    because = "the formula is xᵀ(p − y) / n + penalty · weight, with p the probabilities"
+    expect.close(by_weight, x.T @ wrong / len(y) + penalty * weight, "the gradient by the weight", because=because)
+    expect.close(by_offset, wrong.mean(), "the gradient by the offset", because="the formula is the mean of p − y")
+
+
+@logistic.check("torch can take its gradient, and that is the formula's, also where a score is ±1000")
+def logistic_gradient(answer, draw):
+    weight, offset, x, y = draw.normal(3), draw.normal(1)[0], draw.normal(6, 3), draw.uniform(6) < 0.5
+    like_formula(answer, weight, offset, x, y, 0.2)
+    far, called = torch.tensor([[1000.0], [-1000.0], [1000.0]]), torch.tensor([True, False, False])
+    like_formula(answer, torch.ones(1), torch.zeros(()), far, called, 0.0)
+
+
+@logistic.check("other sizes and penalties: its slope along any step is that of the formula", hidden=True)
 def logistic_slope(answer, draw):
-    for n, d, penalty in ((5, 3, 0.2), (30, 7, 1e-3), (2, 1, 2.0)):
-        weight, offset = draw.normal(d).double(), draw.normal(1)[0].double()
-        x, y = draw.normal(n, d).double(), draw.uniform(n) < 0.5
-        with torch.enable_grad():
-            loss = answer(weight.clone().requires_grad_(), offset.clone().requires_grad_(), x, y, penalty)
-        expect.true(
-            isinstance(loss, torch.Tensor) and loss.requires_grad,
-            "torch cannot take the gradient of your loss: no detach, item or no_grad inside.",
-        )
-        wrong = torch.sigmoid(x @ weight + offset) - y.double()
-        slopes = x.T @ wrong / n + penalty * weight, wrong.mean()
-        step, move = 1e-4, (draw.normal(d).double(), draw.normal(1)[0].double())
-        up, down = (answer(weight + s * move[0], offset + s * move[1], x, y, penalty) for s in (step, -step))
-        expect.close((up - down) / (2 * step), slopes[0] @ move[0] + slopes[1] * move[1], "the slope", atol=1e-4)
+    for n, d, penalty in ((30, 7, 1e-3), (2, 1, 2.0)):
+        weight, offset, x, y = draw.normal(d), draw.normal(1)[0], draw.normal(n, d), draw.uniform(n) < 0.5
+        like_formula(answer, weight, offset, x, y, penalty)
+        expect.close(answer(weight, offset, x, y, penalty), by_torch(weight, offset, x, y, penalty), "the loss")
 
 
 def surprise(weight, offset, x, y):
@@ -286,6 +337,15 @@ def logistic_length(weight, offset, x, y, penalty):
 )
 def logistic_double(weight, offset, x, y, penalty):
     return surprise(weight, offset, x, y).mean() + penalty * weight.square().sum()
+
+
+@logistic.wrong(
+    "each kind has its own mean",
+    "You took the mean over the yeses and the mean over the nos. Both sums are divided by n, the number of *all* tokens: a token counts the same whether its label is rare or not.",
+)
+def logistic_kinds(weight, offset, x, y, penalty):
+    each = surprise(weight, offset, x, y)
+    return each[y].mean() + each[~y].mean() + penalty / 2 * weight.square().sum()
 
 
 @logistic.variation("logsigmoid, in float64")
@@ -504,6 +564,16 @@ def midpoint_sum(x, y):
     return direction, -(x[y].mean(0) + x[~y].mean(0)) @ direction
 
 
+@midpoint.wrong(
+    "made to length 1",
+    "You divided the arrow by its length. It points the right way, but here its length is kept: it reaches from one mean to the other.",
+)
+def midpoint_unit(x, y):
+    yes, no = x[y].mean(0), x[~y].mean(0)
+    direction = F.normalize(yes - no, dim=0)
+    return direction, -float((yes + no) / 2 @ direction)
+
+
 @midpoint.variation("half the difference of squared lengths")
 def midpoint_squares(x, y):
     yes, no = x[y].mean(0), x[~y].mean(0)
@@ -676,6 +746,8 @@ def area_pairs(answer, draw):
         want = by_pairs(scores, y)
         expect.close(answer(scores, y), want, "the AUC")
         expect.close(answer(scores - 100, y), want, "the AUC after moving every score down by 100")
+        close = "the order alone counts, and scores that are close are not tied"
+        expect.close(answer(1 + scores / 5000, y), want, "the AUC of scores between 1 and 1.0008", because=close)
 
 
 @area.check("two bell curves two standard deviations apart: Φ(2/√2)", hidden=True)
@@ -878,7 +950,7 @@ def mixed_types(labels, types):
 
 @control.check("a type has one label, wherever it stands")
 def control_type(answer, draw):
-    types = 3 * draw.integers(0, 12, 200) + 1
+    types = 7001 * draw.integers(0, 12, 200) + 1  # vocabularies may be large
     labels = truths(answer(types, 0.5, generator(draw)), types)
     both = mixed_types(labels, types)
     expect.true(
@@ -911,6 +983,16 @@ def control_chance(answer, draw):
     )
     other = answer(types, 0.5, generator(draw)).float()
     expect.between((labels == other).float().mean(), 0.44, 0.56, "how often two seeds give a type the same label")
+    seed = draw.seed()
+    first, again = (answer(types[:20], 0.5, torch.Generator().manual_seed(seed)) for _ in range(2))
+    expect.equal(
+        again, first, "what the same seed gives, asked again,", because="all chance should come from the generator"
+    )
+    yeses = [int(answer(types[:20], 0.5, generator(draw)).sum()) for _ in range(12)]
+    expect.true(
+        len(set(yeses)) > 1,
+        f"Of twenty types {yeses[0]} are a yes, with each of twelve seeds. Coins that are independent of each other do not come out even each time.",
+    )
 
 
 @control.check("the same seed gives the same labels", hidden=True)
@@ -952,6 +1034,17 @@ def control_low(types, share, generator):
 )
 def control_fair(types, share, generator):
     return (torch.rand(int(types.max()) + 1, generator=generator) < 0.5)[types]
+
+
+@control.wrong(
+    "a fixed number of yeses",
+    "You dealt out a fixed number of yeses, so the coin of one type depends on the coins of the others. Toss for each type by itself: a random number, and a yes if it is below `share`.",
+)
+def control_fixed(types, share, generator):
+    n = int(types.max()) + 1
+    table = torch.zeros(n, dtype=torch.bool)
+    table[torch.randperm(n, generator=generator)[: round(share * n)]] = True
+    return table[types]
 
 
 @control.wrong(
@@ -1015,6 +1108,10 @@ def select_ends(answer, draw):
 def select_any(answer, draw):
     scores, y, other, coin = scored(draw)
     expect.close(answer(scores, y, other, coin), by_pairs(scores, y) - by_pairs(other, coin), "the selectivity")
+    worse = by_pairs(-scores, y) - by_pairs(other, coin)
+    expect.close(answer(-scores, y, other, coin), worse, "the selectivity of a probe that is worse than its control")
+    below = by_pairs(scores, y) - by_pairs(-other, coin)
+    expect.close(answer(scores, y, -other, coin), below, "the selectivity against a control below chance")
 
 
 @select.check("more tokens; a control that does better than the label", hidden=True)
@@ -1117,7 +1214,7 @@ def inside(value, low, high, what):
 def near_truth(found, rights, sizes):
     """Both ends between quantiles of the list of all draws a little further in and out, so that chance cannot fail a right answer."""
     all_draws = every_draw(rights, sizes).double()
-    marks = all_draws.quantile(torch.tensor([0.008, 0.045, 0.955, 0.992], dtype=torch.float64)).tolist()
+    marks = all_draws.quantile(torch.tensor([0.013, 0.037, 0.963, 0.987], dtype=torch.float64)).tolist()
     inside(found[0], marks[0] - 0.005, marks[1] + 0.005, "the lower end")
     inside(found[1], marks[2] - 0.005, marks[3] + 0.005, "the upper end")
 
@@ -1139,6 +1236,27 @@ def interval_equal(answer, draw):
     before = right.clone()
     near_truth(as_interval(answer(right, file_of, 4000, generator(draw))), rights, sizes)
     expect.equal(right, before, "right, after your function ran,")
+
+
+@interval.check("one draw: both ends are the accuracy of that draw, and the generator decides which files it has")
+def interval_once(answer, draw):
+    rights, sizes = [20, 35, 11, 48], [40, 50, 60, 70]
+    right, file_of = planted_files(rights, sizes, draw)
+    seeds, found = [draw.seed() for _ in range(12)], []
+    possible = every_draw(rights, sizes)
+    for seed in [*seeds, seeds[0]]:
+        low, high = as_interval(answer(right, file_of, 1, torch.Generator().manual_seed(seed)))
+        expect.close(high, low, "the upper end", because="with draws = 1 there is one accuracy, and it is both ends")
+        expect.true(
+            bool((possible - low).abs().min() < 1e-4),
+            f"The accuracy of one draw is {low:.3f}; no draw of four of these four files has that.",
+        )
+        found.append(low)
+    expect.close(found[-1], found[0], "the end with the same seed", because="all chance should come from the generator")
+    expect.true(
+        len(set(found)) > 1,
+        f"With twelve different generators the one draw always has the accuracy {found[0]:.3f}. The generator should decide which files are drawn.",
+    )
 
 
 @interval.check("files of very different sizes: large ones weigh more")
@@ -1220,6 +1338,14 @@ def interval_single(right, file_of, draws, generator):
 )
 def interval_narrow(right, file_of, draws, generator):
     return bootstrap(right, file_of, draws, generator, low=0.16)
+
+
+@interval.wrong(
+    "the middle 90 %",
+    "You cut 5 % off at each end, which leaves the middle 90 %. For the middle 95 % it is 2.5 % at each end.",
+)
+def interval_ninety(right, file_of, draws, generator):
+    return bootstrap(right, file_of, draws, generator, low=0.05)
 
 
 @interval.variation("a loop over draws that joins the tokens")
@@ -1427,22 +1553,22 @@ def effect_unused(answer, draw):
     )
 
 
-@effect.check("each control is erased alone, from the x as it was; x and controls stay as they are")
+@effect.check("each control is erased alone, from the x as it was, and to the mean that is given")
 def effect_alone(answer, draw):
-    x, basis, mean = planted(draw)
-    rest, controls = reads(basis[0] + basis[1]), draw.normal(4, 5)
-    kept = x.clone(), controls.clone()
-    direction = draw.normal(5)
+    x, basis, _ = planted(draw)
+    x, mean, along = x.view(8, 5, 5), draw.normal(5), basis[0] + basis[1]
+    controls, direction = draw.normal(4, 5), draw.normal(5)
+
+    def rest(at):
+        return (at @ along).square()  # (window, token)
+
     first, others = effects(answer(rest, x, direction, mean, controls), 4)
 
-    def rise(along):
-        unit = along / along.norm()
-        return float((rest(x - torch.outer((x - mean) @ unit, unit)) - rest(x)).mean())
+    def rise(one):
+        return float((rest(without(x, one, mean)) - rest(x)).mean())
 
     expect.close(first, rise(direction), "the effect", atol=1e-4)
     expect.close(others, torch.tensor([rise(control) for control in controls]), "the controls' effects", atol=1e-4)
-    expect.equal(x, kept[0], "x, after your function ran,")
-    expect.equal(controls, kept[1], "controls, after your function ran,")
 
 
 @effect.check("activations of windows, (window, token, feature); losses that rise", hidden=True)
@@ -1514,6 +1640,17 @@ def effect_absolute(rest, x, direction, mean, controls):
     base = rest(x)
     others = [(rest(without(x, c, mean)) - base).abs().mean() for c in controls]
     return (rest(without(x, direction, mean)) - base).abs().mean(), torch.stack(others)
+
+
+@effect.wrong(
+    "the mean of this x",
+    "You erased to the mean of the x at hand. Use the `mean` that is given: in the lab it is that of the training tokens, as the probe is.",
+)
+def effect_own_mean(rest, x, direction, mean, controls):
+    own = x.flatten(0, -2).mean(0)
+    base = rest(x).mean()
+    others = [rest(without(x, c, own)).mean() - base for c in controls]
+    return rest(without(x, direction, own)).mean() - base, torch.stack(others)
 
 
 @effect.variation("token by token, then the mean")

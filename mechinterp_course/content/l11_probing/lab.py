@@ -65,7 +65,7 @@ def data(each=4):
 
 # %% [markdown]
 # `file_of` says for each token which file it comes from. Deal out the *files*: `n_validation` of them to validation (1), `n_test` to test (2),
-# the rest to training (0), at random. File numbers are any whole numbers, with gaps, in any order.
+# the rest to training (0), at random. File numbers are any whole numbers, with gaps, in any order, and the tokens of a file need not stand together.
 #
 # ```
 #   file_of   7 7 7 3 3 9 9 9 9 4 4         n_validation = 1, n_test = 1
@@ -266,8 +266,8 @@ print(f"the same, with ten quiet coordinates: {torch.cosine_similarity(planted, 
 #                     midpoint                       score: 0 here, positive on the side of yes
 # ```
 #
-# Activations are not centred: all tokens may lie far out on the same side of zero. Published figures for a probe of true and false statements: 0.743 when it is
-# cut at zero, 0.953 when the same direction is cut at the midpoint.
+# Activations are not centred: all tokens may lie far out on the same side of zero. A replication of a probe of true and false statements found an accuracy of
+# 0.743 with the cut at zero, and 0.953 with the same direction cut at the midpoint.
 
 
 # %% answer="midpoint_probe"
@@ -515,7 +515,8 @@ plots.bars(
 #   control    yes  no  no  yes  yes  no yes
 # ```
 #
-# No grammar is in it, but a probe can learn it, as far as it can learn a list. `share` is the chance of a yes for a type.
+# No grammar is in it, but a probe can learn it, as far as it can learn a list. `share` is the chance of a yes for a type; each type has a coin of its own,
+# so how many types become a yes is chance as well.
 
 
 # %% answer="control_labels"
@@ -640,7 +641,7 @@ def accuracy_interval(
 ) -> tuple[float, float]:
     """Return the 2.5 % and the 97.5 % quantile of the accuracy when files are drawn anew, with replacement.
 
-    right: (token,), whether the probe is right about it. file_of: (token,). draws: how many times to draw, with the generator. Returns: two numbers,
+    right: (token,), whether the probe is right about it. file_of: (token,). draws: how many times to draw, 1 or more, with the generator. Returns: two numbers,
     the lower one first.
     """
     ### BEGIN SOLUTION
@@ -762,7 +763,8 @@ figure.show()
 #                              └─ without one direction ──▶ … ──▶ loss      rest(erased x)
 # ```
 #
-# Give the *rise* of the mean loss when the direction is erased, and the same for each control direction, one at a time.
+# Give the *rise* of the mean loss when the direction is erased, and the same for each control direction, one at a time. The `mean` is given: in the lab
+# it is that of the training tokens, not of this `x`.
 
 
 # %% answer="erasing_effect"
@@ -771,7 +773,7 @@ def erasing_effect(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return by how much the mean loss rises when the direction is erased, and the rise for each control direction alone.
 
-    rest: a function, activations -> loss of each token. x: (..., feature). direction, mean: (feature,). controls: (n, feature), n directions.
+    rest: a function, activations -> the losses of the tokens, of any shape. x: (..., feature). direction, mean: (feature,). controls: (n, feature), n directions.
     Returns: shape (), and (n,).
     """
     ### BEGIN SOLUTION

@@ -30,6 +30,8 @@ for name, tokens in parts.items():
 # Here is a piece of a file, coloured by a label: is the token part of a comment? The label comes from Python, not from the model.
 
 # %%
+# A part is cut into windows of BOS and 255 tokens. Labels have no row for BOS; view(-1, 255) puts them back into windows.
+# This takes the window in whose first 90 tokens about 35 are in a comment.
 where = int(test.answers["in_comment"].view(-1, 255)[:, :90].float().sum(1).sub(35).abs().argmin())
 window = test.windows[where, 1:91]
 label = test.answers["in_comment"].view(-1, 255)[where, :90]
@@ -72,7 +74,8 @@ views.tokens(
 # %% [markdown]
 # The file is new to the probe and to the model. So the vectors do say something about comments, in a form that a straight cut can read. How well?
 #
-# **Change this and see.** Put `"in_brackets"` or `"in_docstring"` in place of `"in_comment"`, in both cells.
+# **Change this and see.** Put `"in_brackets"` or `"in_docstring"` in place of `"in_comment"`: twice in the cell of the label, once in that of the probe. Then put it back: the cells
+# below go on with comments.
 #
 # ### A figure, and what it is worth
 #
