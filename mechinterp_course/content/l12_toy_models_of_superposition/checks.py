@@ -13,6 +13,10 @@ from mechinterp_course.tutor.checks import Exercise, expect
 # --- toy_forward ----------------------------------------------------------------------------------------------------
 
 forward = Exercise("toy_forward")
+NO_GRADIENT = (
+    "Your result has no gradient, so a model could not learn from it. Leave out .detach(), .data, .item() and "
+    "torch.no_grad(), and compute with tensors throughout."
+)
 
 
 def written_out(x, W, b):
@@ -54,14 +58,12 @@ def forward_sizes(answer, draw):
         expect.close(answer(x, W, b), written_out(x, W, b), atol=1e-4)
 
 
-@forward.check("float64 in, float64 out; and gradients reach the weights", hidden=True)
+@forward.check("float64 in, float64 out; and gradients reach the weights")
 def forward_gradient(answer, draw):
     x, W, b = draw.uniform(2, 3, 4).double(), draw.normal(2, 2, 4).double(), draw.uniform(2, 4).double()
     expect.dtype(answer(x, W, b), torch.float64)
     out = answer(x, W.clone().requires_grad_(), b)
-    expect.true(
-        out.requires_grad, "Your result has no gradient, so the model could not learn. Compute with tensors throughout."
-    )
+    expect.true(out.requires_grad, NO_GRADIENT)
 
 
 @forward.wrong(
@@ -153,15 +155,20 @@ def band(probability, count):
     return 6 * math.sqrt(probability * (1 - probability) / count) + 1e-6
 
 
+def expect_zeros(inputs, sparsity):
+    """The share of zeros is the sparsity. A handful more is allowed: torch.rand itself may draw an exact 0."""
+    share, wide = float((inputs == 0).double().mean()), band(sparsity, inputs.numel()) + 3e-4
+    low, high = max(sparsity - wide, 0.0), min(sparsity + wide, 1.0)
+    expect.between(share, low, high, f"the share of zeros at sparsity {sparsity:.2f}")
+
+
 @data.check("three instances of 4,000 inputs: the share of zeros is the sparsity of each instance")
 def data_shares(answer, draw):
     sparsity = torch.tensor([0.0, 0.6, 0.9])
     x = answer(BATCH, 5, sparsity, generator(draw))
     expect.shape(x, (3, BATCH, 5), axes="instance batch feature")
     for k, s in enumerate(sparsity.tolist()):
-        share = float((x[k] == 0).double().mean())
-        wide = band(s, BATCH * 5)
-        expect.between(share, s - wide, s + wide, f"the share of zeros at sparsity {s:.1f}")
+        expect_zeros(x[k], s)
 
 
 @data.check("what is there is uniform between 0 and 1")
@@ -180,11 +187,12 @@ def data_independent(answer, draw):
     x = answer(BATCH, 3, torch.tensor([0.5, 0.8]), generator(draw))
     expect.shape(x, (2, BATCH, 3), axes="instance batch feature")
     for k, p in enumerate((0.5, 0.2)):
-        both = float(((x[k, :, 0] != 0) & (x[k, :, 2] != 0)).double().mean())
+        both = (x[k, :, 0] != 0) & (x[k, :, 2] != 0)
         wide = band(p * p, BATCH)
-        expect.between(
-            both, p * p - wide, p * p + wide, f"the share of inputs with both features, where one comes with {p}"
-        )
+        what = f"the share of inputs that hold both features, where each comes with probability {p},"
+        expect.between(both.double().mean(), p * p - wide, p * p + wide, what)
+        alike = float((x[k, both, 0] == x[k, both, 2]).double().mean())
+        expect.between(alike, 0, 0.01, "the share of these inputs in which both features have the same size")
 
 
 @data.check("instances and inputs differ")
@@ -202,10 +210,12 @@ def data_differ(answer, draw):
     expect.between(repeated, 0, 0.25 + band(0.25, BATCH * 3), "the share of entries that are equal in two inputs")
 
 
-@data.check("the generator decides: the same one gives the same data, another one other data", hidden=True)
+@data.check("the generator decides: a new one gives the same data again, a used one goes on, another one differs")
 def data_generator(answer, draw):
     seed, sparsity = draw.seed(), torch.tensor([0.3, 0.7])
-    one = answer(50, 3, sparsity, torch.Generator().manual_seed(seed))
+    used = torch.Generator().manual_seed(seed)
+    torch.rand(1000, generator=used)  # as after a step of training; an answer gets a copy of the generator
+    one, following = answer(50, 3, sparsity, torch.Generator().manual_seed(seed)), answer(50, 3, sparsity, used)
     torch.manual_seed(draw.seed())  # the global source must not matter
     again = answer(50, 3, sparsity, torch.Generator().manual_seed(seed))
     expect.true(
@@ -213,6 +223,11 @@ def data_generator(answer, draw):
     )
     other = answer(50, 3, sparsity, torch.Generator().manual_seed(seed + 1))
     expect.true(not torch.equal(one, other), "Another generator gave the same data.")
+    expect.true(
+        not torch.equal(one, following),
+        "A generator that has been drawn from gave the same data as a new one: each training step would see the same "
+        "inputs. Draw from it as it comes, and do not seed it.",
+    )
 
 
 @data.check("any sparsity, many instances", hidden=True)
@@ -220,8 +235,7 @@ def data_many(answer, draw):
     sparsity = draw.uniform(6, high=0.95)
     x = answer(BATCH, 2, sparsity, generator(draw))
     for k, s in enumerate(sparsity.tolist()):
-        share, wide = float((x[k] == 0).double().mean()), band(s, BATCH * 2)
-        expect.between(share, s - wide, s + wide, f"the share of zeros at sparsity {s:.3f}")
+        expect_zeros(x[k], s)
 
 
 def two_draws(batch, features, sparsity, generator):
@@ -297,6 +311,25 @@ def data_normal(batch, features, sparsity, generator):
     return sizes * (coins >= sparsity[:, None, None])
 
 
+@data.wrong(
+    "one size for a whole input",
+    "All features of an input have the same size: you drew one size for the input. Draw one for each entry.",
+)
+def data_one_size(batch, features, sparsity, generator):
+    sizes = torch.rand(len(sparsity), batch, 1, generator=generator)
+    coins = torch.rand(len(sparsity), batch, features, generator=generator)
+    return sizes * (coins >= sparsity[:, None, None])
+
+
+@data.wrong(
+    "seeded in each call",
+    "You seed the generator inside the function, so each call returns the same inputs. Whoever calls has seeded it.",
+)
+def data_seeded(batch, features, sparsity, generator):
+    sizes, coins, s = two_draws(batch, features, sparsity, torch.Generator().manual_seed(generator.initial_seed()))
+    return sizes * (coins >= s)
+
+
 @data.variation("the coin first, and torch.where")
 def data_where(batch, features, sparsity, generator):
     shape = (len(sparsity), batch, features)
@@ -350,6 +383,14 @@ def loss_terms(answer, draw):
 def loss_square(answer, draw):
     output, x, importance = draw.normal(2, 4, 4), draw.uniform(2, 4, 4), draw.uniform(4, low=0.2, high=2)
     expect.close(answer(output, x, importance), added_up(output, x, importance))
+
+
+@loss.check("gradients reach the output")
+def loss_gradient(answer, draw):
+    output, x, importance = draw.normal(2, 3, 4).requires_grad_(), draw.uniform(2, 3, 4), draw.uniform(4, low=0.2)
+    out = answer(output, x, importance)
+    expect.shape(out, (2,), axes="instance")
+    expect.true(out.requires_grad, NO_GRADIENT)
 
 
 @loss.check("any sizes; twice the inputs leave the loss where it is", hidden=True)
@@ -433,12 +474,12 @@ def loss_matmul(output, x, importance):
 kept = Exercise("represented_features")
 
 
-@kept.check("lengths 1, 0.6, 0.4 and 0, in any direction")
+@kept.check("lengths 1, 0.6, 0.5, 0.4 and 0, in any direction")
 def kept_by_hand(answer, draw):
-    W = torch.tensor([[[0.6, 0.36, 0.32, 0.0], [-0.8, 0.48, -0.24, 0.0]]])
+    W = torch.tensor([[[0.6, 0.36, 0.5, 0.32, 0.0], [-0.8, 0.48, 0.0, -0.24, 0.0]]])
     out = answer(W)
-    expect.shape(out, (1, 4), axes="instance feature")
-    expect.equal(out, torch.tensor([[True, True, False, False]]))
+    expect.shape(out, (1, 5), axes="instance feature")
+    expect.equal(out, torch.tensor([[True, True, False, False, False]]))
 
 
 @kept.check("many instances: lengths on both sides of 0.5")
@@ -506,6 +547,14 @@ def kept_absolute(W):
     return W.abs().sum(1) > 0.5
 
 
+@kept.wrong(
+    "0.5 itself counts",
+    "You kept a direction of length 0.5, too. The line is *longer than* 0.5.",
+)
+def kept_at_least(W):
+    return W.norm(dim=1) >= 0.5
+
+
 @kept.variation("squared lengths against 0.25")
 def kept_quarter(W):
     return (W * W).sum(dim=1) > 0.25
@@ -553,10 +602,12 @@ def share_unequal(answer, draw):
     expect.close(answer(W), torch.tensor([[0.8, 0.2, 1.0]]))
 
 
-@share.check("a feature without a direction gets 0, and takes nothing from the others")
+@share.check("a feature without a direction gets 0, and takes nothing from the others; a short one is not without")
 def share_zero(answer, draw):
     W = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [[0.0, 0.6, -0.6], [0.0, 0.0, 0.0]]])
     expect.close(answer(W), torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.5, 0.5]]))
+    short = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.05, -0.05]]])
+    expect.close(answer(short), torch.tensor([[1.0, 0.5, 0.5]]), "the dimensionality beside a short pair", atol=5e-3)
 
 
 @share.check("any W, feature by feature")
@@ -587,7 +638,6 @@ def share_sizes(answer, draw):
         expect.close(answer(W), one_by_one(W), atol=1e-4)
         turn = torch.linalg.qr(draw.normal(hidden, hidden)).Q
         expect.close(answer(3 * turn @ W), one_by_one(W), "the dimensionality after a turn", atol=1e-4)
-    expect.dtype(answer(draw.normal(2, 3, 4).double()), torch.float64)
 
 
 def dots_of(W):
@@ -665,6 +715,24 @@ def share_nan(W):
     return (W**2).sum(1) ** 2 / (dots_of(W) ** 2).sum(-1)
 
 
+@share.wrong(
+    "short features get 0, too",
+    "You returned 0 for features that are short. Only a W_i of 0 has none: a short direction divides its line as well.",
+)
+def share_short(W):
+    whole = (W**2).sum(1) ** 2 / (dots_of(W) ** 2).sum(-1).clamp(min=1e-12)
+    return whole * (W.norm(dim=1) > 0.5)
+
+
+@share.wrong(
+    "a small number added below",
+    "You added a small number to the denominator. For a short feature the denominator is small itself, so the result "
+    "is too small. Use a clamp, or torch.where.",
+)
+def share_epsilon(W):
+    return (W**2).sum(1) ** 2 / ((dots_of(W) ** 2).sum(-1) + 1e-6)
+
+
 @share.variation("unit vectors written out")
 def share_units(W):
     length = W.norm(dim=1, keepdim=True)
@@ -707,7 +775,7 @@ def expect_names(answer, planes, want, what):
 def named_plain(answer, draw):
     crossed = torch.cat([polygon(4, 0.5), fan([77], [0.2])], dim=1)
     basis = fan([0, 90, 10, 200, 300], [1, 1, 0.1, 0.2, 0.1])
-    five = fan([-170, -98, -26, 46, 118])
+    five = fan([-170, -98, -26, 46, 118], [1, 0.6, 0.8, 1.2, 0.6])
     expect_names(answer, [five, crossed, basis], [PENTAGON, PAIRS, OTHER], "the names")
 
 
@@ -729,8 +797,9 @@ def named_closing(answer, draw):
         fan([-170, -86, -2, 82, 166]),  # 84 four times, 24 to close
         fan([10, 30, 200, 250, 320]),
         fan([0, 50, 180, 230, 90], [1, 1, 1, 1, 0.2]),  # two pairs that are not at right angles
+        fan([0, 62, 154, 216, 288]),  # gaps 62, 92, 62, 72, 72
     ]
-    expect_names(answer, planes, [OTHER] * 4, "the names of figures that are not even")
+    expect_names(answer, planes, [OTHER] * 5, "the names of figures that are not even")
 
 
 @named.check("up to the tolerance: gaps may differ by less than that many degrees")
@@ -738,6 +807,8 @@ def named_tolerance(answer, draw):
     plane = fan([0, 82, 180, 262, 30], [1, 1, 1, 1, 0.1])[None]  # gaps 82, 98, 82, 98
     expect.equal(list(answer(plane)), [PAIRS], "the name when gaps differ by 8 degrees", because="the tolerance is 15")
     expect.equal(list(answer(plane, 5.0)), [OTHER], "the name when gaps differ by 8 degrees and the tolerance is 5")
+    plane = fan([0, 82, 164, 226, 288])[None]  # gaps 82, 82, 62, 62, 72
+    expect.equal(list(answer(plane)), [PENTAGON], "the name when the gaps are 82, 82, 62, 62, 72 degrees")
 
 
 @named.check("nothing, one, two, three or six directions are other; weak features never count", hidden=True)
@@ -825,6 +896,19 @@ def named_folded(W, tolerance=15.0):
 )
 def named_fixed(W, tolerance=15.0):
     return named_by(W, lambda a: bool(((closed(a) - 360 / len(a)).abs() < 15).all()))
+
+
+@named.wrong(
+    "measured from the first direction",
+    "You compared each direction with its place counted from the first one. What counts is the gap to the *next*: two "
+    "gaps of 82 are 10 off each, and 20 off in sum.",
+)
+def named_from_first(W, tolerance=15.0):
+    def even(angles):
+        places = torch.arange(len(angles)) * 360 / len(angles)
+        return bool(((angles - angles[0] - places).abs() < tolerance).all())
+
+    return named_by(W, even)
 
 
 @named.variation("complex numbers and numpy")
@@ -992,6 +1076,27 @@ def strategies_half_pair(relative, sparsity):
 def strategies_uniform(relative, sparsity):
     p = 1 - sparsity
     return torch.stack([relative * p / 12, p / 12, (1 + relative) * p**2 / 6])
+
+
+@strategies.wrong(
+    "both errors of the pair weigh 1",
+    "Your pair has no r: an error in feature 2 costs r times its square there, too. The sum of both importances is 1 + r.",
+)
+def strategies_unweighted_pair(relative, sparsity):
+    p = 1 - sparsity
+    variance = p / 3 - p**2 / 4
+    return torch.stack([relative * variance, variance, p**2 / 3 + 0 * relative])
+
+
+@strategies.wrong(
+    "the mean of what is there",
+    "Your guess for a feature that is given up is 1/2, its mean when it is there. With the zeros included its mean "
+    "is p/2.",
+)
+def strategies_half_guess(relative, sparsity):
+    p = 1 - sparsity
+    lost = p / 12 + (1 - p) / 4
+    return torch.stack([relative * lost, lost, (1 + relative) * p**2 / 6])
 
 
 @strategies.variation("mean square minus squared mean, in float64")

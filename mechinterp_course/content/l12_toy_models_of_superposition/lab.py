@@ -477,7 +477,7 @@ superposition_views.directions(
 #
 # Each feature is 0 with probability *S*, else uniform in [0, 1], on its own. What does each strategy lose on average, summed over both features with their importances?
 #
-# Work it out on paper first. Two facts help: a uniform number has mean 1/2 and mean square 1/3; the smaller of two has mean square 1/6. The mean in the table is that of the sparse feature, zeros included.
+# Work it out on paper first, with *p* = 1 − *S*, the probability that a feature is there. Two facts help: a uniform number has mean 1/2 and mean square 1/3; the smaller of two has mean square 1/6. The mean in the table is that of the sparse feature, zeros included: *p*/2.
 
 
 # %% answer="strategy_expected_losses"
@@ -511,7 +511,7 @@ plots.lines(
 
 # %% [raw] card="phase_boundary"
 # title = "The phase boundary"
-# purpose = "Between keeping one feature and keeping both there is no gradual change, but a line. Here is its formula."
+# purpose = "Between keeping one feature and keeping both there is no gradual change, but a line. You find its formula."
 # difficulty = 4
 # importance = 3
 # minutes = 14
@@ -530,7 +530,7 @@ plots.lines(
 # %% [markdown]
 # Take the three losses of the last exercise. For an importance *r* of feature 2, above which sparsity is the antipodal pair the cheapest of the three?
 #
-# Two neighbours of the boundary cost the same. For *r* = 1 that is at *p* = 4/7, a sparsity of 3/7. Find the formula for every *r* > 0; *r* may be larger than 1.
+# On the boundary two of the three cost the same. For *r* = 1 that is at *p* = 1 − *S* = 4/7, a sparsity of 3/7. Find the formula for every *r* > 0; *r* may be larger than 1.
 
 
 # %% answer="phase_boundary"
@@ -576,10 +576,10 @@ figure.add_scatter(x=list(range(9)), y=row.tolist(), mode="lines+markers", line=
 figure.show()
 
 # %% [markdown]
-# Below the line, both features; above it, one of them. There is no grey zone in which the second feature gets a little direction: the change is a jump. In physics such a jump is called a *first-order*
-# phase change.
+# Below the line, both features; above it, one of them. The map knows only "longer than 0.5" and "not", so it cannot tell a jump from a slope. The lesson's plot of the length can: the second feature goes from almost nothing to
+# most of its length at once. In physics such a jump is called a *first-order* phase change.
 #
-# *What this does not show*: that the three strategies are the only ones. Training may use a bias or other lengths as well, so it may take up the pair a little before your line; and a cell whose four starts all stay in the valley of one feature keeps one below it. In five seeds it agreed with
+# *What this does not show*: that the three strategies are the only ones. Training may use a bias or other lengths as well, so it may take up the pair a little before your line; and a cell whose four starts all stay in the valley of one feature keeps one below it. In the column of *r* = 1 you may see one of each. In five seeds it agreed with
 # the line in 70 or 71 of the 72 cells.
 
 # %% [raw] card="linear_toy_loss"
@@ -604,6 +604,8 @@ figure.show()
 # Take the ReLU away: $x' = W^T W x + b$, with the best bias, which makes every output right on average. What is left of the error in feature $i$ is
 #
 # $$x'_i - x_i = \sum_j (W_i \cdot W_j - \delta_{ij})\,(x_j - \bar x_j) \qquad \delta_{ij} = 1 \text{ if } i = j, \text{ else } 0$$
+#
+# $\bar x_j$ is the mean of feature $j$, zeros included.
 #
 # The features are independent and have the same variance, *p*/3 − *p*²/4 with *p* = 1 − *S*. So the expected loss, weighted by importance and summed over the features read out, is a formula in `W`.
 
@@ -642,7 +644,7 @@ superposition_views.overlaps(
     W,
     ["linear", "linear, another start", "with ReLU", "with ReLU, another start"],
     title="WᵀW at sparsity 0.9: the linear control keeps two features",
-    alt="Four matrices: for the two linear instances, two bright entries on the diagonal and little else; with the ReLU, four or five on the diagonal, and blue or red beside it.",
+    alt="Four matrices: for the two linear instances, two dark red entries on the diagonal and little else; with the ReLU, four or five on the diagonal, and blue or red beside it.",
 )
 
 # %% [markdown]

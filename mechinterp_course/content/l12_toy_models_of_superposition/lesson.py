@@ -20,16 +20,17 @@ from mechinterp_course.interp import plots, superposition, superposition_theory,
 #
 # ### The picture: five arrows in a plane
 #
-# Say that a network wants to remember five [[term:feature|features]], and has two numbers to write them down. A feature is stored as a *direction*: if it
-# is there, its direction is added, as long as the feature is large. Five directions in a plane cannot all be at right angles. But they can keep apart:
+# Say that a network wants to remember five [[term:feature|features]], and has two numbers to write them down. A feature is stored as a *direction*: where it
+# is there, its direction is added, times the size of the feature. Five directions in a plane cannot all be at right angles. But they can keep apart:
 
 # %%
-angles = 2 * math.pi * torch.arange(5) / 5
+n = 5  # features
+angles = 2 * math.pi * torch.arange(n) / n
 pentagon = torch.stack([angles.cos(), angles.sin()])  # (hidden = 2, feature = 5)
 plots.arrows(
     pentagon.T,
-    [f"feature {i}" for i in range(5)],
-    title="Five features, two dimensions",
+    [f"feature {i}" for i in range(n)],
+    title=f"{n} features, two dimensions",
     alt="Five arrows of equal length from the origin, spread evenly around the circle like the corners of a pentagon.",
 )
 
@@ -38,7 +39,7 @@ plots.arrows(
 # answer is 1. If only feature 1 was there, the answer should be 0, and is 0.31. That is [[term:interference]]: what one feature adds to the reading of another.
 
 # %%
-names = [str(i) for i in range(5)]
+names = [str(i) for i in range(n)]
 plots.heatmap(
     pentagon.T @ pentagon,
     x=names,
@@ -56,9 +57,9 @@ plots.heatmap(
 # Storing more features than dimensions in this way is called [[term:superposition]]. It costs interference. When is it worth that?
 #
 # Look at the signs. A *negative* reading is easy to get rid of: a ReLU turns it into 0. A small positive one can be pushed below 0 by a bias first. So one feature at a time
-# can be read without error. Two at a time is where it hurts, and how often that happens is a property of the data: their [[term:sparsity]].
+# is never mistaken for another (the bias makes its own reading smaller, too; a longer arrow makes up for that). Two at a time is where it hurts, and how often that happens is a property of the data: their [[term:sparsity]].
 #
-# **Change this and see.** Put six arrows into the plane, or four. Which readings are positive?
+# **Change this and see.** Set `n = 6` above and run both cells, then `n = 4`. Which readings off the diagonal are positive?
 #
 # ### A model small enough to see
 #
@@ -105,7 +106,7 @@ sparsity = torch.tensor([0.0] * 4 + [0.9] * 4)
 def picture(step, toy):
     return superposition_views.directions(
         toy.W,
-        [f"S = {s:.1f}" for s in sparsity],
+        [f"S = {s:g}" for s in sparsity],
         title=f"Eight models at step {step}",
         alt="Eight panels of five arrows. At the end, the upper ones (S = 0) have two long arrows at right angles, the lower ones (S = 0.9) four or five long arrows spread around the circle.",
     )
@@ -115,8 +116,8 @@ toy = superposition.train(5, 2, sparsity, steps=1000, watch=superposition_views.
 
 # %%
 kept = superposition.represented(toy.W).sum(1)  # directions longer than 0.5, for each instance
-print("features kept at S = 0.0:", kept[:4].tolist())
-print("features kept at S = 0.9:", kept[4:].tolist())
+for s, n in zip(sparsity, kept, strict=True):
+    print(f"S = {s:g}: {n} features kept")
 
 # %%
 reveal("superposition-dense")
@@ -126,15 +127,17 @@ reveal("superposition-sparse")
 # The matrix `WᵀW` shows the same without arrows, and works in any number of dimensions. The diagonal says how strongly a feature is kept, everything else is interference.
 
 # %%
+chosen = [0, 1, 4, 5]
 superposition_views.overlaps(
-    toy.W[[0, 1, 4, 5]],
-    ["S = 0", "S = 0, another start", "S = 0.9", "S = 0.9, another start"],
-    title="WᵀW of four of the models",
-    alt="Four matrices of five by five. The first two have two bright entries on the diagonal; the last two four or five, with negative and weakly positive entries beside them.",
+    toy.W[chosen],
+    [f"S = {sparsity[k]:g}" for k in chosen],
+    title="WᵀW of four of the models: two starts at each sparsity",
+    alt="Four matrices of five by five. The first two have two dark red entries on the diagonal; the last two four or five, with negative (blue) and weakly positive entries beside them.",
 )
 
 # %% [markdown]
-# **Change this and see.** Add more sparsities: `torch.tensor([0.0, 0.5, 0.7, 0.8, 0.9, 0.97, 0.99, 0.999])`. At which one does the third feature come in?
+# **Change this and see.** Give each of the eight models a sparsity of its own: `sparsity = torch.tensor([0.0, 0.5, 0.7, 0.8, 0.9, 0.97, 0.99, 0.999])`. Which is the first to keep a third feature?
+# (One start for each: the next section asks how far that can be trusted.)
 #
 # *What this does not show*: that real networks do this. We chose the data, and made sparsity the only thing that varies.
 #
@@ -220,7 +223,7 @@ print(f"The sum over an instance: {shares.sum(1).min():.3f} to {shares.sum(1).ma
 # 2 means that no space is left unused.
 #
 # Is that peculiar to two dimensions? Take 40 features, all equally important, and 6 dimensions. If all kept features have length 1, $\lVert W \rVert^2$ (the sum of all squared entries) counts them, and $m / \lVert W \rVert^2$ is the dimensions
-# that each gets.
+# that each gets. The picture goes from S = 0 on the left to S = 0.94 on the right, on a logarithmic axis: 1 / (1 − S) says in how many inputs a feature comes once.
 
 # %%
 density = 10 ** torch.linspace(0, -1.2, 14)
@@ -324,9 +327,9 @@ superposition_views.directions(
 )
 
 # %%
-x = superposition.sample(4, 4000, 5, 0.9, torch.Generator().manual_seed(2))
+x = superposition.sample(4, 40_000, 5, 0.9, torch.Generator().manual_seed(2))  # many: the difference below is small
 linear = superposition.loss(control(x), x, superposition.importances(5)).mean()
-x = superposition.sample(12, 4000, 5, 0.9, torch.Generator().manual_seed(2))
+x = superposition.sample(12, 40_000, 5, 0.9, torch.Generator().manual_seed(2))
 relu = superposition.loss(superposition.Toy(many.W[24:36], many.b[24:36])(x), x, superposition.importances(5)).mean()
 formula = superposition_theory.best_linear_loss(2, superposition.importances(5), 0.9)
 print(f"S = 0.9: linear {linear:.3f} (the best possible: {formula:.3f}), with the ReLU {relu:.3f}")
