@@ -94,8 +94,7 @@ def _begin(orders: socket.socket, control: socket.socket, limits: dict) -> None:
             walls.readable(False)
             keep(control, limits)
         else:
-            control.close()
-            os.waitpid(keeper, 0)
+            os.waitpid(keeper, 0)  # all others have ended by then; our end of the socket closes last, and tells so
     except OSError as error:
         with contextlib.suppress(OSError):
             control.send(json.dumps({"do": "failed", "why": str(error)}).encode())

@@ -25,6 +25,7 @@ from .graded import Limits
 from .wire import pass_sockets, take_sockets
 
 START_SECONDS = 120  # to start Python and import torch and TransformerLens on a slow disk
+END_SECONDS = 20  # for the processes of a box to be gone
 LOG_LINES = 5
 _idle: list["Bench"] = []
 _lock = threading.Lock()
@@ -44,6 +45,12 @@ class Session:
             pass_sockets(self.control, json.dumps({"do": do, **more}).encode(), list(sockets))
 
     def close(self) -> None:
+        """End everything in the box, and wait until it has ended."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_WR)
+            deadline = time.monotonic() + END_SECONDS
+            while wait_for([self.control], deadline) and news(self.control):
+                pass
         self.control.close()
         if self.own:
             _end(self.process)
