@@ -7,7 +7,9 @@ as failed. Must not import nbgrader: what is written, and where, is for the call
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from ...errors import CourseError
 from .graded import FAILED, Graded, Job
@@ -112,19 +114,24 @@ def _connected(workers: int | None, scheduler: str | None):
             _same_everywhere(client)
             yield client
         return
-    cluster = LocalCluster(
-        n_workers=workers or os.cpu_count() or 1,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        security=True,  # keys of this run alone: a scheduler runs whatever anybody sends it
-        dashboard_address="127.0.0.1:0",
-        worker_dashboard_address="127.0.0.1:0",
-        memory_limit=0,  # the sandbox limits a submission; a worker needs little
-        silence_logs=60,
-        preload=["mechinterp_course.course.grading.calm"],
-    )
-    with cluster, Client(cluster) as client:
-        yield client
+    # What workers leave behind, killed ones too, lies in one folder and goes with it.
+    with tempfile.TemporaryDirectory(prefix="mi-farm-", ignore_cleanup_errors=True) as scratch:
+        Path(scratch).chmod(0o711)  # a box of another user's may have to pass through
+        cluster = LocalCluster(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            security=True,  # keys of this run alone: a scheduler runs whatever anybody sends it
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            memory_limit=0,  # the sandbox limits a submission; a worker needs little
+            silence_logs=60,
+            local_directory=scratch,
+            env={"TMPDIR": scratch},
+            preload=["mechinterp_course.course.grading.calm"],
+        )
+        with cluster, Client(cluster) as client:
+            yield client
 
 
 def _client(kind, scheduler: str):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_a_scheduler_that_does_not_answer_is_told(made, address, says, monkeypat
 def test_stopping_leaves_no_process_behind(made, course):
     for i in range(4):
         submit(made, f"s{i}", {"row_sums": SUMS}, "SLOW")
-    before = threading.active_count()
+    before, files = threading.active_count(), _farms()
     running = session.grade(made, course, [LAB], workers=1, one=stand_in.grade)
     next(running)
     running.close()
@@ -106,7 +107,12 @@ def test_stopping_leaves_no_process_behind(made, course):
             break
         time.sleep(0.1)
     assert not _worker_processes()
+    assert _farms() == files
     assert threading.active_count() <= before + 4  # Dask keeps a pool of threads for its own use
+
+
+def _farms() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("mi-farm-*"))
 
 
 def _worker_processes() -> list[str]:
