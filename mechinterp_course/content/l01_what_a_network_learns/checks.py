@@ -46,8 +46,8 @@ def descend_ends(answer, draw):
 
 @descend_.check("each step follows the slope at the point where it starts, in any landscape", hidden=True)
 def descend_curved(answer, draw):
-    for d, steps, rate in [(1, 9, 0.2), (5, 4, 0.05), (4, 4, 1.3)]:
-        bend, start = draw.normal(d), draw.normal(d)
+    for d, steps, rate, far in [(1, 9, 0.2, 1), (5, 4, 0.05, 100), (4, 4, 1.3, 1)]:
+        bend, start = draw.normal(d), draw.normal(d, std=far)
         out = answer(lambda point, bend=bend: (bend * point).sin() + point, start, rate, steps)
         expect.shape(out, (steps + 1, d), axes="steps+1 d")
         expect.close(out[0], start, "the first point")
@@ -198,16 +198,21 @@ def backprop_by_hand(answer, draw):
     expect_like_weights(out, {name: torch.tensor(w) for name, w in want.items()}, "the gradient of")
 
 
-@backprop_.check("seven examples, four classes: the gradients are those of torch's autograd")
+@backprop_.check(
+    "seven examples, four classes: the gradients are those of torch's autograd, also with logits that are all 200 higher"
+)
 def backprop_like_autograd(answer, draw):
     x, targets, weights = draw.normal(7, 3), draw.integers(0, 4, 7), network_of(draw)
-    expect_like_weights(answer(x, targets, weights), gradients_of(x, targets, weights), "the gradient of")
+    for higher in (0.0, 200.0):  # exp(200) is no number in float32
+        weights["b2"] = weights["b2"] + higher
+        expect_like_weights(answer(x, targets, weights), gradients_of(x, targets, weights), "the gradient of")
 
 
-@backprop_.check("a neuron that is off for every example gets no slope")
+@backprop_.check("a neuron that is off for every example gets no slope, nor does one whose sum is exactly 0")
 def backprop_dead(answer, draw):
     x, targets, weights = draw.normal(5, 3), draw.integers(0, 4, 5), network_of(draw)
     weights["b1"][2] = -100.0
+    weights["W1"][:, 4] = weights["b1"][4] = 0.0
     out = answer(x, targets, weights)
     expect_like_weights(out, gradients_of(x, targets, weights), "the gradient of")
 
@@ -219,7 +224,7 @@ def backprop_twice(answer, draw):
     expect_like_weights(answer(x.repeat(2, 1), targets.repeat(2), weights), want, "the gradient of")
 
 
-@backprop_.check("any sizes, one example too, square shapes too, logits of hundreds too", hidden=True)
+@backprop_.check("any sizes, one example too, square shapes too, large inputs too", hidden=True)
 def backprop_sizes(answer, draw):
     for batch, d_in, d_hidden, d_out, scale in [(1, 4, 3, 2, 1), (5, 5, 5, 5, 1), (40, 2, 16, 2, 1), (9, 1, 8, 6, 10)]:
         x, targets = draw.normal(d_in, batch, std=scale).T, draw.integers(0, d_out, batch)  # not contiguous
@@ -243,13 +248,24 @@ def backprop_differences(answer, draw):
 
 
 def by_hand(
-    x, targets, weights, *, divide=True, one_hot=1.0, sign=1.0, mask=True, leak=None, b=torch.sum, inputs="hidden"
+    x,
+    targets,
+    weights,
+    *,
+    divide=True,
+    one_hot=1.0,
+    sign=1.0,
+    mask=True,
+    leak=None,
+    b=torch.sum,
+    inputs="hidden",
+    softmax=lambda logits: logits.softmax(-1),
 ):
     """Backpropagation with one part made wrong: what the wrong answers share."""
     before = x @ weights["W1"] + weights["b1"]
     hidden = before.relu()
     logits = hidden @ weights["W2"] + weights["b2"]
-    d_logits = sign * (logits.softmax(-1) - one_hot * F.one_hot(targets, logits.shape[-1])) / (len(x) if divide else 1)
+    d_logits = sign * (softmax(logits) - one_hot * F.one_hot(targets, logits.shape[-1])) / (len(x) if divide else 1)
     d_hidden = d_logits @ weights["W2"].T
     passes = leak(before, d_hidden) if leak else (before > 0 if mask else torch.ones_like(before))
     d_before = d_hidden * passes
@@ -319,6 +335,30 @@ def backprop_negative(x, targets, weights):
 )
 def backprop_before(x, targets, weights):
     return by_hand(x, targets, weights, inputs="before")
+
+
+@backprop_.wrong(
+    "softmax over the batch",
+    "Your probabilities sum to 1 over the examples. Each example has its own distribution over the classes: softmax over the last axis, dim=-1.",
+)
+def backprop_softmax_of_batch(x, targets, weights):
+    return by_hand(x, targets, weights, softmax=lambda logits: logits.softmax(0))
+
+
+@backprop_.wrong(
+    "a softmax that overflows",
+    "Right for small logits. exp of a large logit is infinite, and infinity by infinity is no number: take torch.softmax, or subtract each row's maximum first.",
+)
+def backprop_overflow(x, targets, weights):
+    return by_hand(x, targets, weights, softmax=lambda logits: logits.exp() / logits.exp().sum(-1, keepdim=True))
+
+
+@backprop_.wrong(
+    "on at exactly 0",
+    "You let the slope through where before is exactly 0. The ReLU is on above 0 only: before > 0, and not >=.",
+)
+def backprop_on_at_zero(x, targets, weights):
+    return by_hand(x, targets, weights, leak=lambda before, d_hidden: before >= 0)
 
 
 @backprop_.variation("example after example, in float64")
@@ -462,6 +502,19 @@ def train_late_loss(x, targets, weights, learning_rate, steps):
 )
 def train_forgets(x, targets, weights, learning_rate, steps):
     return weights, sgd(x, targets, weights, learning_rate, steps)[1]
+
+
+@train_.wrong(
+    "one weight after the other",
+    "You asked for the gradients anew after each weight had moved, so they belong to weights that are half old and half new. Ask once a step, then move all four.",
+)
+def train_in_turn(x, targets, weights, learning_rate, steps):
+    weights, losses = dict(weights), []
+    for _ in range(steps):
+        losses.append(loss_of(x, targets, weights).detach())
+        for name in list(weights):
+            weights[name] = weights[name] - learning_rate * gradients_of(x, targets, weights)[name]
+    return weights, torch.stack(losses)
 
 
 @train_.variation("torch's own optimizer")
@@ -733,6 +786,23 @@ def knob_backwards(hidden, direction, value):
     return hidden - (value - hidden @ unit)[:, None] * unit
 
 
+@knob_.wrong(
+    "puts the value in along the unnormalised direction",
+    "The old part is gone, and the new one is too long: you added value times the direction as it was given. Take the direction of length 1 for both.",
+)
+def knob_long_value(hidden, direction, value):
+    unit = F.normalize(direction, dim=0)
+    return hidden - (hidden @ unit)[:, None] * unit + value * direction
+
+
+@knob_.wrong(
+    "sets the dot product with the unnormalised direction",
+    "Now hidden @ direction is the value, with the direction as it was given. The projection is the dot product with the direction of length 1.",
+)
+def knob_raw_units(hidden, direction, value):
+    return hidden + ((value - hidden @ direction) / (direction @ direction))[:, None] * direction
+
+
 @knob_.variation("the part at right angles, plus value times the direction")
 def knob_matrix(hidden, direction, value):
     unit = direction / direction.norm()
@@ -760,10 +830,10 @@ def generator_of(seed):
 
 @random_.check("n rows of d numbers, each row of length 1")
 def random_lengths(answer, draw):
-    for n, d in [(5, 3), (2, 7), (1, 4)]:
+    for n, d in [(5, 3), (2, 7), (1, 4), (20, 30)]:
         out = answer(n, d, generator_of(draw.seed()))
         expect.shape(out, (n, d), axes="n d")
-        expect.close(out.norm(dim=-1), torch.ones(n), "the length of each row")
+        expect.close(out.double().norm(dim=-1), torch.ones(n), "the length of each row")
 
 
 @random_.check("in the plane every sector is as likely as any other: of 6,000 directions, 250 for each 15 degrees")
@@ -822,6 +892,10 @@ def random_moments(answer, draw):
         expect.close(out.mean(0), torch.zeros(d), "the mean direction", atol=6 / math.sqrt(n * d))
         # The variance of a squared coordinate is below 2/d², so the mean of n of them is this near 1/d.
         expect.close(out.pow(2).mean(0), torch.full((d,), 1 / d), "the mean square", atol=6 * math.sqrt(2 / n) / d)
+        # Of a direction, a coordinate's fourth power is 3 / (d (d + 2)) on average; with other numbers than normal ones it is not.
+        spread = 6 * math.sqrt(96 / (n * d))
+        fourth = out.double().pow(4).mean() * d * (d + 2)
+        expect.between(fourth, 3 - spread, 3 + spread, "the mean fourth power, times d (d + 2)")
 
 
 @random_.wrong(
@@ -1045,8 +1119,8 @@ def fit_plane(answer, draw):
 def fit_limit(answer, draw):
     candidates = torch.eye(4)
     candidates[2] = torch.tensor([0.5, 0.5, 0.5, 0.5])
-    expect.equal(answer(candidates, 0.5), torch.tensor([0, 1, 2, 3]), "the numbers kept with tolerance 0.5")
-    expect.equal(answer(torch.eye(3), 0.0), torch.tensor([0, 1, 2]), "the numbers kept of three axes with tolerance 0")
+    expect.equal(answer(candidates, 0.5), torch.tensor([0, 1, 2, 3]), "the numbers of those kept with tolerance 0.5")
+    expect.equal(answer(torch.eye(3), 0.0), torch.tensor([0, 1, 2]), "the numbers of the axes kept with tolerance 0")
 
 
 @fit_.check(
@@ -1085,7 +1159,7 @@ def expect_greedy(out, candidates, tolerance):
 
 @fit_.check("any number of candidates, dimensions and tolerances", hidden=True)
 def fit_sizes(answer, draw):
-    for n, d, tolerance in [(1, 3, 0.1), (40, 2, 0.9), (60, 8, 0.45), (30, 30, 0.2), (12, 5, 1.0)]:
+    for n, d, tolerance in [(1, 3, 0.1), (40, 2, 0.9), (60, 8, 0.45), (30, 30, 0.2), (25, 5, 1.0)]:
         candidates = F.normalize(draw.normal(n, d), dim=-1) * (1 - 1e-6)  # a hair below 1, for the tolerance of 1
         expect_greedy(answer(candidates, tolerance), candidates, tolerance)
 
@@ -1102,7 +1176,7 @@ def greedy(candidates, allowed, compare="kept"):
     """The bouncer, with another rule: allowed(dot products) says whether a candidate is let in."""
     kept = [0]
     for i in range(1, len(candidates)):
-        with_whom = {"kept": kept, "last": kept[-1:], "earlier": list(range(i))}[compare]
+        with_whom = {"kept": kept, "first": kept[:1], "last": kept[-1:], "earlier": list(range(i))}[compare]
         if allowed(candidates[with_whom] @ candidates[i]):
             kept.append(i)
     return torch.tensor(kept)
@@ -1122,6 +1196,22 @@ def fit_signed(candidates, tolerance):
 )
 def fit_last(candidates, tolerance):
     return greedy(candidates, lambda cosines: bool((cosines.abs() <= tolerance).all()), "last")
+
+
+@fit_.wrong(
+    "compares with the first one only",
+    "Each candidate was compared with candidate 0 alone. It must get along with all that are in.",
+)
+def fit_first(candidates, tolerance):
+    return greedy(candidates, lambda cosines: bool((cosines.abs() <= tolerance).all()), "first")
+
+
+@fit_.wrong(
+    "takes the absolute value too late",
+    "You took the largest cosine, and its absolute value after that: a cosine of −1 hides behind a larger one. First the absolute values, then the largest.",
+)
+def fit_late_abs(candidates, tolerance):
+    return greedy(candidates, lambda cosines: bool(cosines.max().abs() <= tolerance))
 
 
 @fit_.wrong(

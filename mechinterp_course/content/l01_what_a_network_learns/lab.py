@@ -76,7 +76,7 @@ def forward(x, weights):
 # 3. Append it. Make a new tensor each time (no -= on the old one).
 # 4. torch.stack the list: steps + 1 rows.
 # """
-# look = "In the picture below, one path creeps, one arrives and one leaps from wall to wall. Nothing but the learning rate differs. Which way does the loss bend most there?"
+# look = "In the picture below, one path creeps, one arrives and one leaps from wall to wall. Nothing but the learning rate differs. Along which axis is the valley steeper, and which axis decides how large a rate may be?"
 
 # %% [markdown]
 # Picture the loss as a landscape over the weights. You stand somewhere, in fog. All that you can feel is the slope under your feet:
@@ -106,8 +106,8 @@ def descend(gradient, start: torch.Tensor, learning_rate: float, steps: int) -> 
 
 
 # %% [markdown]
-# Look: a long valley, ten times as steep across as along, and three learning rates. The shade is the loss; each path starts at the
-# top left.
+# Look: a long valley, ten times as steep across as along, and three learning rates. Each dot is one step of a walk; all three walks
+# start at the top left, and the lowest point is (0, 0).
 
 # %%
 steepness = torch.tensor([1.0, 10.0])  # the loss is (1·x² + 10·y²) / 2, so its gradient is (1·x, 10·y)
@@ -120,7 +120,7 @@ plots.scatter(
     title="Three walks of 25 steps to the lowest point, (0, 0)",
     xlabel="x: the valley runs along here",
     ylabel="y: the steep direction",
-    alt="Points of three walks from (-4, 1.5). With rate 0.02 they stop half way, with 0.12 they reach (0, 0), with 0.195 they jump from one side of the valley to the other.",
+    alt="Points of three walks from (-4, 1.5). With rate 0.02 they stop half way, with 0.12 they come close to (0, 0), with 0.195 they jump from one side of the valley to the other.",
     groups=[f"learning rate {rate}" for rate in walks for _ in range(26)],
 )
 
@@ -163,7 +163,7 @@ for rate, walk in walks.items():
 # ```
 #
 # - At the logits the slope is known: $\text{d\_logits} = (\text{softmax}(\text{logits}) - \text{one-hot}(\text{target})) \,/\, \text{batch}$.
-#   Each logit is pushed down by its probability, and the right one up by 1.
+#   (One-hot: a row of zeros, with a 1 at the target.) A step against this slope pushes each logit down by its probability, and the right one up by 1.
 # - Through a layer `out = in @ W + b`: the slope of `W` is `in.T @ d_out`, that of `b` is `d_out` summed over the batch, and the slope passes on
 #   to the input as `d_out @ W.T`. (Check the shapes: only one order fits.)
 # - Through the ReLU: where `before` was above 0 the slope passes unchanged. Where it was not, the neuron was off, and nothing passes.
@@ -201,6 +201,7 @@ F.cross_entropy(forward(x, tracked)[1], targets).backward()
 ours = backprop(x, targets, weights)
 difference = max(float((ours[name] - tracked[name].grad).abs().max()) for name in weights)
 print(f"largest difference from autograd: {difference:.1e}")
+print("columns that are exactly 0:", (ours["W1"] == 0).all(dim=0).nonzero()[:, 0].tolist())
 plots.heatmap(
     ours["W1"],
     y=["from x", "from y"],
@@ -355,7 +356,8 @@ def feature_direction(hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
 
 # %% [markdown]
 # Look: 300 new points. Sideways, the projection on the direction (found on other points). Upwards, the activation of the neuron that
-# separates the classes best by itself.
+# separates the classes best by itself. "Best" is measured here by the distance of the two means; the lesson took the best threshold, and so another
+# neuron may win.
 
 # %%
 x, targets = rings(200, seed=0)
@@ -473,9 +475,9 @@ size = (effects["random"][:, -1] - effects["random"][:, 0]).abs()
 middle = {"ring": 0, "right side": 0, "random": int(size.argsort()[25])}
 plots.lines(
     {name: effects[name][one] for name, one in middle.items()},
-    x=[f"{10 * step} %" for step in range(11)],
+    x=[10 * step for step in range(11)],
     title="Turning three knobs",
-    xlabel="the knob, from its low end to its high end",
+    xlabel="the knob, in % of the way from its low end to its high end",
     ylabel="mean of ring − disc",
     alt="Three straight lines. For the ring direction the answer rises from clearly negative to clearly positive; for the other two it changes little.",
 )
@@ -561,7 +563,7 @@ plots.bars(
 # 2. Multiply the rows with their transpose: (n, n). The diagonal is each direction with itself, and every pair stands there twice.
 # 3. Pick what is strictly above the diagonal (torch.triu_indices with offset=1), row by row.
 # """
-# look = "The dots lie on the curve 1/√d: in 400 dimensions, two random directions are at right angles up to about 3 degrees. Nobody arranged them."
+# look = "The measured dots lie on the curve 1/√d: in 400 dimensions, two random directions are at right angles up to about 3 degrees. Nobody arranged them."
 
 # %% [markdown]
 # Write feature A along direction $a$ with strength 1. Now somebody reads feature B, along $b$: they get $a \cdot b$, though B is not there. That is
@@ -622,7 +624,7 @@ plots.lines(
 # 3. If all are at most the tolerance (or none is kept yet), keep it.
 # 4. Return the list as a tensor of whole numbers.
 # """
-# look = "With 0.4 and 0.5 each step of the axis multiplies the count: exponential growth. With 0.3 the bouncer lets in fewer than the d that would fit exactly, at first: taking what comes is no way to build right angles."
+# look = "With 0.4 and 0.5 each step of the axis multiplies the count, and does not only add to it. With 0.3 the bouncer lets in fewer than the d that would fit exactly, at first: taking what comes is no way to build right angles."
 
 # %% [markdown]
 # In the plane, two directions can be at right angles; a third cannot. In $d$ dimensions it is $d$. Now be generous: call two directions *almost
@@ -634,9 +636,9 @@ plots.lines(
 # ```
 #   candidates (tolerance 0.3)          who is in
 #   0   (1.0, 0.0)                      0
-#   1   (0.9, 0.44)    cosine 0.9       0          too close to 0
-#   2   (0.1, 0.99)    cosine 0.1       0, 2       (close to 1 as well, but 1 is not in)
-#   3   (-1.0, 0.0)    cosine -1        0, 2       the same line as 0
+#   1   (0.9, 0.44)    cosine 0.9       0          too close to candidate 0
+#   2   (0.1, 0.99)    cosine 0.1       0, 2       (cosine 0.5 with candidate 1, who is not in)
+#   3   (-1.0, 0.0)    cosine -1        0, 2       the same line as candidate 0
 # ```
 #
 # All candidates have length 1. Return the numbers of those who got in, in order.
@@ -673,7 +675,7 @@ plots.lines(
     title="Directions that fit into d dimensions",
     xlabel="dimensions d",
     ylabel="log10 of the count",
-    alt="Four rising lines. The higher the tolerance, the steeper; those for 0.4 and 0.5 leave the line of d far below, the one for 0.3 begins below it and ends above.",
+    alt="Four rising lines. The higher the tolerance, the steeper; those for 0.4 and 0.5 leave the line of d far below, the one for 0.3 starts on it, dips below and ends above.",
 )
 
 # %%
@@ -681,6 +683,9 @@ for name, count in counts.items():
     print(f"{name:26} " + ", ".join(f"d = {d}: {c}" for d, c in zip(dims, count.tolist(), strict=True)))
 
 # %% [markdown]
+# The lines for 0.4 and 0.5 bend a little at the right: there, 2,000 candidates are too few to find all the room. Of 10,000 candidates, 855 get in
+# at $d = 30$ and 0.5.
+#
 # There is a guarantee behind the picture. The chance that two random directions have a cosine beyond $\epsilon$ is at most $2 e^{-d\epsilon^2/2}$.
 # So among $n$ random ones, about $n^2 e^{-d\epsilon^2/2}$ pairs are bad, and if that is less than 1, some draw has no bad pair at all. That gives at
 # least about $e^{d\epsilon^2/4}$ directions: exponential in $d\epsilon^2$. For the small $d$ of the picture it is a weak promise, and the bouncer does far better:
@@ -709,7 +714,7 @@ for d, tolerance in [(30, 0.5), (1000, 0.1), (1000, 0.3), (4096, 0.2)]:
 # 1. Write: values times directions, a matrix product that sums over the features: (batch, d).
 # 2. Read: that result times directions transposed, which sums over d: (batch, n).
 # """
-# look = "With few active features the two groups of bars stand apart; with many they run into one another. Sparsity is what makes superposition work."
+# look = "With few active features the two humps stand apart; with many they run into one another. Sparsity is what makes superposition work."
 
 # %% [markdown]
 # Put it together: $n$ features, $d$ dimensions, $n$ larger than $d$. To *write*, add up the directions of the active features, each times its value.
@@ -790,7 +795,8 @@ for n_active, alarms in zip(actives, false_alarms, strict=True):
     print(f"{n_active:3} active: {alarms:5.1f} inactive features read above 0.5")
 
 # %% [markdown]
-# **Change this and see.** Give the layer 400 dimensions, or let 400 features be 2,000. Which of the two changes the curve?
+# **Change this and see.** Give the layer 400 dimensions, or let 400 features be 2,000 (in `examples` and in `random_directions`; under the root stands
+# the number of dimensions). Which of the two changes the curve?
 #
 # *What this does not show*: that a trained network stores features along *random* directions, or reads them by plain dot products. It can arrange
 # its directions better than chance, and a ReLU can cut small interference off. In lesson 12 you train a network that may choose for itself.

@@ -186,13 +186,16 @@ plots.lines(
     title="Learning the ring",
     xlabel="step",
     ylabel="loss, in nats",
-    alt="Two curves over 300 steps. With ReLU the loss falls to nearly 0; without, it stays at about 0.69, the loss of a coin flip.",
+    alt="Two curves over 300 steps. With ReLU the loss falls to nearly 0; without, it jumps up and down in the first steps and then stays at about 0.69, the loss of a coin flip.",
 )
 
 # %%
 reveal("learns-without-relu")
 
 # %% [markdown]
+# The jumps of the dashed curve are steps that are too long, as in the picture of the four learning rates. They die down, and the loss still stays high:
+# there is no better line to find.
+#
 # *What this does not show*: that the network has the idea of a ring. It was asked about points like those it was trained on.
 #
 # ### Look inside: sixteen neurons
@@ -297,9 +300,9 @@ moved = {
 }
 plots.lines(
     moved,
-    x=[f"{share * 10} %" for share in range(11)],
+    x=[share * 10 for share in range(11)],
     title="Discs, moved towards the rings",
-    xlabel="how far, of the way from the mean disc to the mean ring",
+    xlabel="how far, in % of the way from the mean disc to the mean ring",
     ylabel="share that the network calls ring",
     alt="Moved along the direction, all discs are called ring before the end of the way. Moved as far along random directions, far fewer are.",
 )
