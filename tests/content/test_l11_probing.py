@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from mechinterp_course.interp import probes
+from mechinterp_course.tutor.checks import reference
+from mechinterp_course.tutor.runner import examine
 
 BANDS = json.loads((Path(__file__).parents[2] / "benchmarks" / "bands_l11.json").read_text(encoding="utf-8"))
 SPLITS = [BANDS[f"split {seed}"] for seed in BANDS["settings"]["seeds"]]
@@ -40,6 +42,17 @@ def test_a_control_task_is_learned_and_a_probe_loses_to_it_at_the_embedding(spli
 
 
 @pytest.mark.parametrize("split", SPLITS)
+def test_keywords_have_the_highest_figure_and_selectivity_and_nothing_above_the_embedding(split):
+    places = {question: found["test"] for question, found in split["layers"].items()}
+    control = sum(split["control task"]["layer 2"]) / len(split["control task"]["layer 2"])
+    selectivity = {question: found["layer 2"] - control for question, found in places.items()}
+    shown = ["keyword", "in_comment", "in_brackets", "in_docstring"]
+    assert max(shown, key=selectivity.get) == "keyword" and min(selectivity[question] for question in shown) > 0
+    above = {question: places[question]["layer 2"] - places[question]["embedding"] for question in shown}
+    assert above["keyword"] < 0.02 and min(above[question] for question in shown[1:]) > 0.15
+
+
+@pytest.mark.parametrize("split", SPLITS)
 def test_the_position_is_used_even_numbers_are_not_and_comments_where_they_are(split):
     erased = split["erased"]
     random, coins = erased["random"], erased["difference of means of five control labels"]
@@ -65,3 +78,21 @@ def test_what_the_labs_planted_files_show_holds_on_other_seeds(seed):
         found.append(probes.accuracy(probe.scores(x[held_out]) > 0, y[held_out]))
     assert found[0] > 0.95
     assert found[1] < 0.8
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda loss: lambda *given: loss(*given).detach(), "cannot take the gradient"),
+        (lambda loss: lambda weight, *given: loss(weight.detach(), *given), "reaches the weight"),
+        (lambda loss: lambda weight, offset, *given: loss(weight, offset.detach(), *given), "reaches the offset"),
+    ],
+)
+def test_a_loss_that_torch_cannot_follow_back_is_told_where_the_way_is_cut(change, told):
+    verdict = examine("logistic_loss", change(reference("logistic_loss")), advise=False)
+    assert not verdict.passed and told in " ".join(verdict.lines())
+
+
+@pytest.mark.parametrize("name", ["accuracy_interval", "control_labels", "split_by_file"])
+def test_chance_fails_no_right_answer(name):
+    assert all(examine(name, reference(name), seed=seed, advise=False).passed for seed in range(500, 512))

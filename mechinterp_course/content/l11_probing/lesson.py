@@ -308,7 +308,7 @@ for shade, (name, values) in enumerate(above.items(), start=1):
 figure.update_layout(barmode="group", showlegend=True).show()
 
 # %% [markdown]
-# *Keyword* has the highest figure, a selectivity like the others, and nothing above the embedding: high figure, no discovery. Selectivity alone would not have told you, because keywords are a *short* list, easier to learn than a random one.
+# *Keyword* has the highest figure, even the highest selectivity, and nothing above the embedding: high figure, no discovery. Selectivity alone would have misled you, because keywords are a *short* list, easier to learn than a random one.
 # *In a comment* has a lower figure and a real rise. Use both baselines.
 #
 # *What this does not show*: that a selective probe found something that the model made for its own use. For that you have to touch the model.
