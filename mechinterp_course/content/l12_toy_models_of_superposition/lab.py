@@ -23,7 +23,7 @@ import math
 
 import torch
 
-from mechinterp_course.interp import plots, superposition, superposition_theory, superposition_views
+from mechinterp_course.interp import plots, superposition, superposition_views
 
 SPARSITIES = torch.tensor([0.0, 0.8, 0.9, 0.97]).repeat_interleave(12)  # 12 instances of each
 
