@@ -72,3 +72,26 @@ def test_what_is_finished_is_not_made_again(tmp_path):
     assert sae_making.train(name, tmp_path) == tmp_path
     with pytest.raises(CourseError, match="no recipe of an SAE"):
         sae_making.train("code-4l-layer2-96")
+
+
+def test_one_call_follows_a_recipe_by_name(model, material, monkeypatch, tmp_path):
+    monkeypatch.setitem(sae_recipes.RECIPES, SMALL.name, SMALL)
+    asked = []
+    monkeypatch.setattr(sae_making, "material", lambda *given: asked.append(given[2]) or material)
+    folder = sae_making.train(SMALL.name, tmp_path / "made", text="somewhere", steps=5, progress=False)
+    assert asked == ["somewhere"] and json.loads((folder / "card.json").read_text())["recipe"]["steps"] == 5
+    assert saes.load(folder).d_sae == SMALL.d_sae
+    sae_making.train(SMALL.name, folder, steps=5, progress=False)
+    assert len(asked) == 1  # it is finished
+
+
+def test_the_windows_of_a_text_come_from_its_split_alone(monkeypatch):
+    texts = {"train": [("a.py", "x = 1\n" * 200)], "test": [("b.py", "y = 2\n" * 200)]}
+    monkeypatch.setattr(sae_making.tasks, "read_split", lambda split, folder: texts[split])
+    train, test = (sae_making.windows_of(SMALL, split) for split in ("train", "test"))
+    assert train.shape[1] == test.shape[1] == SMALL.width + 1 and not torch.equal(train[0], test[0])
+    english = dataclasses.replace(SMALL, text="english", most=20)
+    documents = [(f"{work}/1", "some words " * 3000) for work in sae_making.english.SOURCES]
+    monkeypatch.setattr(sae_making.english, "read_split", lambda split, folder: documents)
+    assert len(sae_making.windows_of(english, "train")) == 3 * 20
+    assert len(sae_making.windows_of(english, "test")) == 3 * 2
