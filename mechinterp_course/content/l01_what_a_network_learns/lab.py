@@ -276,11 +276,11 @@ for seed in range(5):
     right.append((forward(new_x, weights)[1].argmax(-1) == new_targets).float().mean())
 print(f"right on 1,000 new points: {min(right):.1%} to {max(right):.1%}")
 plots.lines(
-    curves,
+    {name: curve.log10() for name, curve in curves.items()},
     title="Five networks learn the ring",
     xlabel="step",
-    ylabel="loss, in nats",
-    alt="Five falling curves over 300 steps, from different losses at the start to nearly 0.",
+    ylabel="log10 of the loss in nats",
+    alt="Five falling curves over 300 steps. They start at different losses, come together within a few steps, and end below -2, a loss of 0.01.",
 )
 
 # %% [markdown]
