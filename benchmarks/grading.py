@@ -27,9 +27,10 @@ from rich.console import Console
 from rich.table import Table
 from submissions import choices, make
 
-from mechinterp_course.course.grading import farm, folder, session
+from mechinterp_course.course.grading import farm, folder, making, session
 from mechinterp_course.course.grading.gradebook import opened
 from mechinterp_course.course.grading.graded import Job, Limits
+from mechinterp_course.course.grading.nbgrader_cli import nbgrader
 from mechinterp_course.tutor.catalog import course
 
 VERSIONS = ("nbgrader", "distributed", "torch", "transformer-lens", "ipykernel", "nbclient", "SQLAlchemy")
@@ -81,7 +82,7 @@ def make_class(root: Path, options: argparse.Namespace) -> tuple[folder.ClassFol
     wanted = [name for name in options.labs.split(",") if name] or [
         lesson.stem for lesson in book.lessons if (lesson.folder / "checks.py").is_file()
     ]
-    folder.init(root, book, wanted)
+    making.init(root, book, wanted)
     made, plans = folder.ClassFolder(root), {}
     each, more = divmod(options.submissions, len(made.labs))
     for at, lab in enumerate(made.labs):
@@ -111,13 +112,13 @@ def by_nbgrader(made: folder.ClassFolder, lab: str, students: list[str]) -> dict
         settings.read_text(encoding="utf-8").replace("timeout = 300", "timeout = 600"), encoding="utf-8"
     )
     warm = folder.ClassFolder(few)
-    folder.nbgrader(few, "autograde", lab, f"--student={students[0]}", "--create", "--force")
+    nbgrader(few, "autograde", lab, f"--student={students[0]}", "--create", "--force")
     with opened(warm) as book:
         for student in students:
             book.gradebook.update_or_create_student(student)
     started = time.perf_counter()
     with Peak() as peak:
-        done = folder.nbgrader(few, "autograde", lab, "--create", "--force")
+        done = nbgrader(few, "autograde", lab, "--create", "--force")
     seconds = time.perf_counter() - started
     found = scores(warm, lab)
     shutil.rmtree(few)

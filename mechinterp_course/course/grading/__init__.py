@@ -5,7 +5,7 @@ The names here are loaded when they are used: a worker that grades needs no buil
 
 from importlib import import_module
 
-_WHERE = {"SECRET": "folder", "find_class": "folder", "init": "folder", "nbgrader": "folder"}
+_WHERE = {"SECRET": "folder", "find_class": "folder", "init": "making", "nbgrader": "nbgrader_cli"}
 
 __all__ = ["SECRET", "find_class", "init", "nbgrader"]
 

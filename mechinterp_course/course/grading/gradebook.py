@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ...errors import CourseError
 from ...tutor.notebook import by_id, is_answer, is_check, source, write
-from .folder import ClassFolder, release
+from .folder import ClassFolder
 from .graded import Graded
+from .nbgrader_cli import release
 from .roster import Student
 
 

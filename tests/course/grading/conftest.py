@@ -8,7 +8,7 @@ from classes import LAB
 from planted import plant
 from stand_in import DIARY
 
-from mechinterp_course.course.grading import folder, session
+from mechinterp_course.course.grading import folder, making, session
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def pristine(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MECHINTERP_CONTENT", str(root / "content"))
         course = plant(root / "content")
-        folder.init(root / "class", course)
+        making.init(root / "class", course)
     return root, course
 
 

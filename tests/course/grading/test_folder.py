@@ -21,7 +21,7 @@ from planted import plant
 from mechinterp_course.commands import classroom
 from mechinterp_course.course import grading
 from mechinterp_course.course.grading import folder as class_folders
-from mechinterp_course.course.grading import session
+from mechinterp_course.course.grading import making, nbgrader_cli, session
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog, runner
 from mechinterp_course.tutor.reference import reference
@@ -168,7 +168,7 @@ def test_the_secret_stays_with_the_teacher(class_folder):
 
 def test_every_class_draws_its_own_secret(tmp_path):
     (tmp_path / "other").mkdir()
-    seeds = [class_folders._secret(tmp_path), class_folders._secret(tmp_path / "other")]
+    seeds = [making._secret(tmp_path), making._secret(tmp_path / "other")]
     assert seeds[0] != seeds[1]
     assert int((tmp_path / grading.SECRET).read_text()) == seeds[0]
 
@@ -237,7 +237,7 @@ def test_a_misspelt_lesson_makes_nothing(tmp_path, course):
 
 def test_a_release_that_fails_is_told(tmp_path, course, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "first line\nthe gradebook is locked\n")
-    monkeypatch.setattr(class_folders, "nbgrader", lambda *arguments: failed)
+    monkeypatch.setattr(nbgrader_cli, "nbgrader", lambda *arguments: failed)
     with pytest.raises(CourseError, match="could not release 00_rows: the gradebook is locked"):
         grading.init(tmp_path / "class", course)
     assert list((tmp_path / "class").iterdir()) == []  # so that the next attempt finds an empty folder

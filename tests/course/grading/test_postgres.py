@@ -12,7 +12,7 @@ import stand_in
 from classes import LAB, SUMS, submit
 
 from mechinterp_course.course import grading
-from mechinterp_course.course.grading import folder, session
+from mechinterp_course.course.grading import folder, making, session
 from mechinterp_course.course.grading.gradebook import opened
 from mechinterp_course.errors import CourseError
 
@@ -58,7 +58,7 @@ def server(tmp_path_factory):
 def test_a_class_keeps_its_gradebook_in_postgresql(server, course, tmp_path, monkeypatch):
     monkeypatch.setenv(stand_in.DIARY, str(tmp_path))
     (tmp_path / "students.csv").write_text("id,first_name\nada,Ada\n")
-    folder.init(tmp_path / "class", course, roster=tmp_path / "students.csv", database=server)
+    making.init(tmp_path / "class", course, roster=tmp_path / "students.csv", database=server)
     made = folder.ClassFolder(tmp_path / "class")
     assert not (made.root / "gradebook.db").exists() and made.database == server
     submit(made, "ada", {"row_sums": SUMS})
@@ -78,7 +78,7 @@ def test_a_class_keeps_its_gradebook_in_postgresql(server, course, tmp_path, mon
 def test_an_address_without_a_driver_says_what_to_install(course, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(CourseError, match=r'pip install "mechinterp-course\[postgres\]"'):
-        folder.init(tmp_path / "class", course, database="postgresql+psycopg://teacher@127.0.0.1/class")
+        making.init(tmp_path / "class", course, database="postgresql+psycopg://teacher@127.0.0.1/class")
 
 
 def test_a_server_that_is_not_there_is_told(course, tmp_path):
@@ -86,4 +86,4 @@ def test_a_server_that_is_not_there_is_told(course, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(CourseError, match="The gradebook cannot be opened"):
-        folder.init(tmp_path / "class", course, database=f"postgresql+psycopg://teacher@127.0.0.1:{port}/class")
+        making.init(tmp_path / "class", course, database=f"postgresql+psycopg://teacher@127.0.0.1:{port}/class")

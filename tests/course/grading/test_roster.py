@@ -3,7 +3,7 @@
 import pytest
 from classes import LAB
 
-from mechinterp_course.course.grading import folder
+from mechinterp_course.course.grading import folder, making
 from mechinterp_course.course.grading.gradebook import opened
 from mechinterp_course.course.grading.roster import Student, read_roster
 from mechinterp_course.errors import CourseError
@@ -78,9 +78,9 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
 
 def test_a_class_takes_students_and_keeps_what_it_has(made, course, tmp_path):
     secret = (made.root / "class_secret").read_bytes()
-    said = folder.init(made.root, course, roster=roster(tmp_path, "id,first_name\nada,Ada\nben,Ben\n"))
+    said = making.init(made.root, course, roster=roster(tmp_path, "id,first_name\nada,Ada\nben,Ben\n"))
     assert said == ["The roster has 2 students; they are in the gradebook."]
-    folder.init(made.root, course, roster=roster(tmp_path, "id,last_name\nada,Müller\n"))
+    making.init(made.root, course, roster=roster(tmp_path, "id,last_name\nada,Müller\n"))
     with opened(made) as book:
         assert [(one.id, one.first_name, one.last_name) for one in book.students()] == [
             ("ada", "Ada", "Müller"),
@@ -91,18 +91,18 @@ def test_a_class_takes_students_and_keeps_what_it_has(made, course, tmp_path):
 
 def test_a_faulty_roster_makes_no_class(course, tmp_path):
     with pytest.raises(CourseError, match="no column"):
-        folder.init(tmp_path / "new", course, roster=roster(tmp_path, "name\nAda\n"))
+        making.init(tmp_path / "new", course, roster=roster(tmp_path, "name\nAda\n"))
     assert not (tmp_path / "new").exists()
 
 
 def test_a_class_that_has_all_says_so(made, course):
     with pytest.raises(CourseError, match="is a class already, and has these labs"):
-        folder.init(made.root, course, lessons=["rows"])
+        making.init(made.root, course, lessons=["rows"])
 
 
 def test_a_database_that_does_not_answer_makes_no_class(course, tmp_path):
     with pytest.raises(CourseError, match="The gradebook cannot be opened"):
-        folder.init(tmp_path / "new", course, database=f"sqlite:///{tmp_path}/no/such/folder/gradebook.db")
+        making.init(tmp_path / "new", course, database=f"sqlite:///{tmp_path}/no/such/folder/gradebook.db")
     assert list((tmp_path / "new").iterdir()) == []
 
 
