@@ -222,22 +222,23 @@ def test_a_day_with_review_and_a_day_that_is_done(learner):
     book = catalog.course()
     plan = Event("p", "2026-03-02T08:00:00.000Z", "plan", "one", "2026-03-02", Plan(start=MONDAY).data)
     read = Event("r", "2026-03-02T09:00:00.000Z", "read", "one", "2026-03-02", {"lesson": "l00_first_steps"})
-    found = where(learner, book, [plan, read], MONDAY)
+    quiz = next(question for question in book.questions.values() if question.kind == "quiz")
+    wrong = quiz.choices[(quiz.answer + 1) % len(quiz.choices)]
+    missed = Event("q", "2026-02-27T09:00:00.000Z", "quiz", "one", "2026-02-27", {"question": quiz.id, "choice": wrong})
+    found = where(learner, book, [missed, plan, read], MONDAY)
     lines = shown(hour_screen.resume, found)
-    assert (
-        lines[1].split("  ")[-1] == "Review: 1 card is due, `mechinterp review`"
-    )  # a term of the lesson that was read
+    assert lines[1].split("  ")[-1] == "Review: 1 card is due, `mechinterp review`"
     assert [line.strip() for line in lines[2:5]] == [
         "✓  00 First steps: reading",
         "30 min  Lesson 00, First steps: lab A, beginning with the exercise",
         "double",
     ]
     assert lines[4].index("double") == lines[3].index("Lesson")  # a long line goes on below its own beginning
-    assert any(line.endswith("●◌◌◌◌··  1 day") for line in lines)
+    assert any("●◌◌◌◌··  2 days" in line for line in lines)
     reviewing = glance(found.glance.events, book, MONDAY, due=1)
     lines = shown(lambda terminal: terminal.facts(hour_screen.today_rows(reviewing, found.next)))
     assert lines[0] == "Today   5 min  Review: 1 card is due, `mechinterp review`"
-    done = [plan, read, *(_passed(i, name) for i, name in enumerate(("double", "quadruple")))]
+    done = [missed, plan, read, *(_passed(i, name) for i, name in enumerate(("double", "quadruple")))]
     lines = shown(hour_screen.resume, where(learner, book, done, MONDAY))
     assert any("Only the review is left." in line for line in lines)
     plain = shown(

@@ -100,7 +100,9 @@ def test_the_status_counts_exercises_hints_and_minutes(learner):
         {"what": "00 First steps: lab A", "minutes": 30, "minutes_left": 25},
     ]
     assert (data["plan"], data["streak"], data["days_worked"]) == (None, 1, 1)
-    assert data["reviews_due"] == found.glance.today.due == 1  # a term of the lesson that was begun
+    assert data["reviews_due"] == found.glance.today.due == 0
+    tomorrow = report(learner, catalog.course(), NOW.date() + timedelta(days=1))
+    assert tomorrow.glance.today.due == 1  # a term of the lesson that was begun
     assert data["calibration"]["count"] == 0 and data["calibration"]["verdict"] == "10 more to say anything"
     assert "glance" not in data
 
