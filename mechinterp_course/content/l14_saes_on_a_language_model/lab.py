@@ -536,8 +536,7 @@ def precision_recall(said: torch.Tensor, truth: torch.Tensor) -> tuple[float, fl
     both, yes, true = (said & truth).sum().item(), said.sum().item(), truth.sum().item()
     precision = both / yes if yes else 0.0
     recall = both / true if true else 0.0
-    f1 = 2 * precision * recall / (precision + recall) if both else 0.0
-    return precision, recall, f1
+    return precision, recall, 2 * precision * recall / (precision + recall) if both else 0.0
     ### END SOLUTION
 
 
@@ -747,11 +746,8 @@ def parent_features(narrow: torch.Tensor, wide: torch.Tensor, least: float) -> t
 # Look: how many children the narrow latents have, and as a control the same for random directions in the place of the wide SAE's.
 
 # %%
-with torch.no_grad():
-    parents = parent_features(narrow.W_dec, wide.W_dec, least=0.5)
-    chance = parent_features(
-        narrow.W_dec, torch.randn(wide.W_dec.shape, generator=torch.Generator().manual_seed(0)), 0.7
-    )
+parents = parent_features(narrow.W_dec, wide.W_dec, least=0.5)
+chance = parent_features(narrow.W_dec, torch.randn(wide.W_dec.shape, generator=torch.Generator().manual_seed(0)), 0.5)
 print(
     f"{(parents >= 0).float().mean():.0%} of the wide latents have a parent; of random directions {(chance >= 0).float().mean():.0%}"
 )
