@@ -16,6 +16,7 @@ from ...tutor.notebook import by_id, source
 from ..build import solved
 from . import effort as efforts
 from . import similarity
+from .effort import Effort
 from .folder import ClassFolder
 from .graded import FAILED
 from .items import item
@@ -171,12 +172,16 @@ def _help(stand: Standing, pages: list[dict], progress: dict) -> list[dict]:
             reasons += said
             missed += points
         own = progress.get(id, {})
-        gave_up = [name for name, work in own.items() if work.gave_up]
+        gave_up = [one["name"] for page in pages for one in page["exercises"] if _gave_up(own.get(one["name"]))]
         if len(gave_up) >= 2:
             reasons.append(f"looked up the answers of {len(gave_up)} exercises ({', '.join(gave_up[:4])})")
         if reasons:
             rows.append({"id": id, "reasons": reasons, "missed": missed})
     return sorted(rows, key=lambda row: (-row["missed"], row["id"]))
+
+
+def _gave_up(work: Effort | None) -> bool:
+    return work is not None and work.gave_up
 
 
 def _needs(stand: Standing, page: dict, id: str) -> tuple[list[str], float]:
