@@ -23,6 +23,7 @@ PROGRAM = "mechinterp_course.course.grading.inside"
 COURSE = "/course"
 MODELS = "/models"
 NOBODY = 65534
+FILES_BYTES = 256 * 2**20
 OWN_USERS = 200_000  # each worker that starts as root has a user of its own from here on
 SYSTEM = (
     "/usr",
@@ -108,20 +109,10 @@ def _walls() -> list[str]:
 
 def _system() -> list[str]:
     """Return what is seen of the system: its libraries and programs, and an /etc with next to nothing in it."""
-    seen = [
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--perms",
-        "1777",
-        "--tmpfs",
-        "/tmp",
-        "--perms",
-        "0755",
-        "--tmpfs",
-        "/home",
-    ]
+    sized = ["--size", str(FILES_BYTES)] if _knows("--size") else []  # what is written there is memory
+    seen = ["--proc", "/proc", "--dev", "/dev"]
+    for folder, mode in (("/tmp", "1777"), ("/dev/shm", "1777"), ("/home", "0755")):  # noqa: S108
+        seen += ["--perms", mode, *sized, "--tmpfs", folder]
     seen += ["--perms", "0755", "--dir", "/etc"]
     for name in SYSTEM:
         path = Path(name)
@@ -130,6 +121,12 @@ def _system() -> list[str]:
         elif path.exists():
             seen += ["--ro-bind", name, name]
     return seen
+
+
+@cache
+def _knows(option: str) -> bool:
+    """Whether this bubblewrap has an option that older ones lack."""
+    return option in subprocess.run(["bwrap", "--help"], capture_output=True, text=True, check=False).stdout
 
 
 def _python() -> list[str]:
