@@ -39,7 +39,9 @@ def _parser():
     from mdit_py_plugins.dollarmath import dollarmath_plugin
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.use(dollarmath_plugin, double_inline=True, renderer=lambda tex, options: mathml(tex, options["display_mode"]))
+    parser.use(
+        dollarmath_plugin, double_inline=True, renderer=lambda tex, options: mathml(tex, options["display_mode"])
+    )
     parser.add_render_rule("link_open", _link_open)
     parser.add_render_rule("image", lambda self, tokens, at, options, env: tokens[at].content)
     return parser
