@@ -6,7 +6,7 @@ a call. Imports torch and `wire`.
 
 import builtins
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -115,7 +115,7 @@ class Peer:
             about["models"] = mirror.report(self) if self.trusted and not self.depth else []
         about["changed"] = _changes(args, tensors, before)
         if grad:
-            about["tape"] = self._keep_tape(tensors, result)
+            about["tape"] = self._keep_tape(_tensors([args, kwargs]), result)
         return result
 
     def _keep_tape(self, tensors: list, result) -> int:
@@ -143,7 +143,7 @@ class RemoteFunction:
         self._peer, self._number, self.__name__ = peer, number, name
 
     def __call__(self, *args, **kwargs):
-        inputs = [value for value in args if isinstance(value, torch.Tensor)]
+        inputs = _tensors([args, kwargs])
         if torch.is_grad_enabled() and any(value.requires_grad for value in inputs):
             return _Through.apply(self, args, kwargs, *[value for value in inputs if value.requires_grad])
         return self._peer.call(self._number, args, kwargs)
@@ -177,6 +177,8 @@ class _Packer(Packer):
             return ["theirs", value._number]
         if mirror.travels(value):
             return mirror.pack(self, value)
+        if isinstance(value, Iterator) and not self.peer.trusted:  # a check's own: it has an end
+            return ["iterator", [self.pack(item) for item in value]]
         if callable(value) and not isinstance(value, type):
             return ["function", self.show(value), str(getattr(value, "__name__", type(value).__name__))]
         return None
@@ -203,6 +205,8 @@ class _Unpacker(Unpacker):
             return RemoteFunction(self.peer, int(parts[0]), str(parts[1])[:60])
         if kind == "theirs":
             return self.peer.shown[parts[0]]
+        if kind == "iterator" and self.peer.trusted:
+            return iter([self._unpack(item) for item in parts[0]])
         if kind == "point":
             return mirror.Point(str(parts[0]))
         if self.peer.trusted and kind in mirror.KINDS:
@@ -219,6 +223,14 @@ def _changes(args: tuple, tensors: list, before: list) -> list:
         if tensor.shape == old.shape and not torch.equal(tensor, old) and not (tensor != tensor).any():
             changed.append([next(i for i, one in enumerate(args) if one is tensor), tensor.detach()])
     return changed
+
+
+def _tensors(value) -> list[torch.Tensor]:
+    """Return the tensors in arguments, those in lists and dicts too, in the order in which both sides meet them."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [tensor for item in inside for tensor in _tensors(item)]
 
 
 def _put_back(args: tuple, place, value) -> None:

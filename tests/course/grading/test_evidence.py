@@ -55,6 +55,7 @@ AFAR = {
     "pattern_without_edge": "leaves its hook on",
     "attribute_heads": None,  # gradients through a function of the check
     "descend": None,
+    "train_sae": None,  # gradients of what stands in a dict
     "transformer": None,
 }
 
