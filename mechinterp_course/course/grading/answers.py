@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from ...tutor.guard import Guarded
+from ...tutor.guard import Call, Guarded, copied
 from .peer import ANSWER, Peer
 from .wire import Wire, foreign
 
@@ -62,7 +62,11 @@ def _guarded(name: str, answer) -> Callable:
     """Return the answer as the guard calls it: what goes wrong becomes the tutor's sentences, here, where its lines are."""
 
     def call(*args, **kwargs):
-        return Guarded(name, answer)(*args, **kwargs)
+        guard, before = Guarded(name, answer), (copied(args), copied(kwargs))
+        guard.last = Call(*before)
+        result = guard._run(args, kwargs)  # what travelled here is a copy already, and gradients flow back to it
+        guard._expect_untouched(before, (args, kwargs))
+        return result
 
     return call
 

@@ -54,7 +54,7 @@ class RemoteAnswer:
         if self.stopped:
             raise Raised(_said_of(self.stopped, self.__name__, self._seconds))
         try:
-            return self.peer.call(self._number, args, kwargs)
+            return self.peer.call_through(self._number, args, kwargs)
         except TimeoutError:
             self.stopped = "time"
         except Broken as broken:

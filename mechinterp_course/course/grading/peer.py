@@ -42,6 +42,17 @@ class Peer:
             _put_back(args, place, value)
         return (result, message.get("tape")) if grad else result
 
+    def call_through(self, target: int, args: tuple, kwargs: dict):
+        """Return what the other side's function returns; gradients flow through it to the arguments."""
+        leaves = [tensor for tensor in _tensors([args, kwargs]) if tensor.requires_grad]
+        if not leaves or not torch.is_grad_enabled():
+            return self.call(target, args, kwargs)
+        result, tape = self.call(target, args, kwargs, grad=True)
+        outputs = [tensor for tensor in _tensors(result) if tensor.requires_grad]
+        if not outputs or not isinstance(tape, int):
+            return result
+        return _with(result, iter(_Through.apply(self, tape, outputs, *leaves)))
+
     def gradients(self, tape: int, grads: list) -> list:
         """Return the gradients of a call's inputs, given those of its outputs."""
         packer = _Packer(self)
@@ -120,9 +131,7 @@ class Peer:
 
     def _keep_tape(self, tensors: list, result) -> int:
         leaves = [tensor for tensor in tensors if tensor.requires_grad]
-        outputs = [
-            one for one in (result if isinstance(result, (tuple, list)) else [result]) if isinstance(one, torch.Tensor)
-        ]
+        outputs = [tensor for tensor in _tensors(result) if tensor.requires_grad]
         number = next(self.counter)
         self.tapes[number] = leaves, outputs
         return number
@@ -143,21 +152,16 @@ class RemoteFunction:
         self._peer, self._number, self.__name__ = peer, number, name
 
     def __call__(self, *args, **kwargs):
-        inputs = _tensors([args, kwargs])
-        if torch.is_grad_enabled() and any(value.requires_grad for value in inputs):
-            return _Through.apply(self, args, kwargs, *[value for value in inputs if value.requires_grad])
-        return self._peer.call(self._number, args, kwargs)
+        return self._peer.call_through(self._number, args, kwargs)
 
 
 class _Through(torch.autograd.Function):
-    """A call of the other side's function that gradients can pass through."""
+    """What the other side computed, as a step that gradients can pass through."""
 
     @staticmethod
-    def forward(context, function: RemoteFunction, args: tuple, kwargs: dict, *leaves: torch.Tensor):
-        peer = function._peer
-        result, tape = peer.call(function._number, args, kwargs, grad=True)
+    def forward(context, peer: Peer, tape: int, outputs: list, *leaves: torch.Tensor):
         context.peer, context.tape = peer, tape
-        return _detached(result)
+        return tuple(output.detach() for output in outputs)
 
     @staticmethod
     def backward(context, *grads):
@@ -244,12 +248,13 @@ def _put_back(args: tuple, place, value) -> None:
             ours.copy_(value)
 
 
-def _detached(result):
-    if isinstance(result, torch.Tensor):
-        return result.detach()
-    if isinstance(result, (tuple, list)):
-        return tuple(_detached(one) for one in result)
-    return result
+def _with(value, new):
+    """Return the result with the tensors that want gradients replaced, in order."""
+    if isinstance(value, torch.Tensor):
+        return next(new) if value.requires_grad else value
+    if isinstance(value, dict):
+        return {key: _with(item, new) for key, item in value.items()}
+    return type(value)(_with(item, new) for item in value) if type(value) in (list, tuple) else value
 
 
 def _described(error: BaseException) -> dict:
