@@ -261,7 +261,7 @@ plots.scatter(
 )
 
 # %% [markdown]
-# The order is that of the papers: at equal L0, L1 keeps least. What TopK loses at small L0 is plain here: it spends the same number on an input with no feature and on one with six. JumpReLU decides by input, and with an L0 of 2, the true number, it keeps nearly as much as at 4.
+# The order is that of the papers: at equal L0, L1 keeps least. What TopK loses at small L0 is plain here: it spends the same number on an input with no feature and on one with six. JumpReLU decides by input, and with an L0 of 2, the true number, it keeps nearly as much as TopK does with 4.
 #
 # The two controls frame it. *True directions* are found by nobody: we gave them to a greedy search that picks as many for each input. (At an L0 of 2, JumpReLU even keeps a little more: it need not spend the same on every input.) A *random dictionary* with the same search shows what any 128 directions can do. PCA cannot be sparse at all.
 
@@ -279,7 +279,7 @@ for name in ("L1", "TopK", "JumpReLU"):
 #
 # ### Dead latents
 #
-# A [[term:dead latent]] is silent on every input. A ReLU that is silent has no slope, so nothing ever wakes it. TopK and JumpReLU leave about half of ours dead. Is that bad? There are 64 features and 128 latents: the other 64 have nothing to find. In a language model, nobody knows whether a dead latent is spare or a feature
+# A [[term:dead latent]] is silent on every input. A ReLU that is silent has no slope, so nothing ever wakes it. TopK and JumpReLU leave a quarter to a half of ours dead. Is that bad? There are 64 features and 128 latents: the other 64 have nothing to find. In a language model, nobody knows whether a dead latent is spare or a feature
 # is missing. [[paper:bricken2023]] bring dead latents back, by pointing them at inputs that are badly written. In the lab you do, on a start that went wrong.
 
 # %% [raw] quiz="sae-dead"
