@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from mechinterp_course.interp import sae_metrics, sae_training, saes, synthetic
+from mechinterp_course.tutor.guard import copied
+from mechinterp_course.tutor.reference import reference
+from mechinterp_course.tutor.runner import examine
 
 BANDS = json.loads((Path(__file__).parents[2] / "benchmarks" / "bands_l13.json").read_text(encoding="utf-8"))
 
@@ -56,3 +59,51 @@ def test_the_bands_bear_out_what_the_lesson_says():
 def test_the_hidden_check_lets_a_right_training_pass_and_no_training_not():
     trained, untrained = BANDS["planted in the check"]["trained"], BANDS["planted in the check"]["untrained"]
     assert trained[0] > 0.94 and untrained[2] < 0.9
+
+
+def forward(x, sae):
+    acts = torch.relu((x - sae["b_dec"]) @ sae["W_enc"] + sae["b_enc"])
+    return acts, acts @ sae["W_dec"] + sae["b_dec"]
+
+
+def loss(x, sae, l1):
+    acts, x_hat = forward(x, sae)
+    return ((x - x_hat) ** 2).sum(-1).mean() + l1 * acts.sum(-1).mean()
+
+
+def cut_forward(x, sae):
+    acts, x_hat = forward(x, sae)
+    return acts.detach(), x_hat
+
+
+def cut_loss(x, sae, l1):
+    acts, x_hat = forward(x, sae)
+    return ((x - x_hat) ** 2).sum(-1).mean() + l1 * acts.detach().sum(-1).mean()
+
+
+def cut_topk(z, k):
+    return z.detach().relu() * (z >= z.topk(k).values[:, -1:]) + 0 * z
+
+
+@pytest.mark.parametrize(("name", "answer"), [("sae_forward", cut_forward), ("sae_loss", cut_loss), ("topk", cut_topk)])
+def test_a_right_value_that_is_cut_off_from_its_gradient_is_told_so(name, answer):
+    verdict = examine(name, answer, advise=False)
+    assert not verdict.passed and "gradient" in verdict.told
+
+
+@pytest.mark.parametrize(("name", "answer"), [("sae_forward", forward), ("sae_loss", loss)])
+def test_a_right_answer_passes_also_where_its_graph_stayed_in_another_process(name, answer):
+    assert examine(name, answer, seed=3).passed
+    assert examine(name, lambda *given: copied(answer(*given)), seed=3).passed
+
+
+def test_a_loop_that_knows_four_names_only_does_not_pass():
+    right = reference("train_sae")
+
+    def four(loss, batches, sae, lr, watch=None):
+        known = {name: sae[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+        return right(loss, batches, known, lr, watch)
+
+    assert examine("train_sae", right, advise=False).passed
+    verdict = examine("train_sae", four, advise=False)
+    assert not verdict.passed and "same names" in verdict.told

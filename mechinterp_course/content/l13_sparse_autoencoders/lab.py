@@ -209,10 +209,12 @@ figure = plots.scatter(
     title="A step of six unit directions, with the whole gradient and with the part that turns",
     xlabel="dimension 0",
     ylabel="dimension 1",
-    alt="Six points on the unit circle, six that left it by the whole gradient, and six that moved along its tangents.",
+    alt="Six points on the unit circle, six that left it by the whole gradient, and six that moved along its tangents. A thin line joins each with the point where it began.",
     groups=["before"] * 6 + ["whole gradient"] * 6 + ["your gradient"] * 6,
 )
 figure.add_shape(type="circle", x0=-1, y0=-1, x1=1, y1=1, line=dict(color=plots.INK, dash="dot", width=1))
+for (x0, y0), (x1, y1) in zip(unit.tolist() * 2, steps[6:].tolist(), strict=True):
+    figure.add_shape(type="line", x0=x0, y0=y0, x1=x1, y1=y1, line=dict(color=plots.INK, width=1))
 figure.update_yaxes(scaleanchor="x", scaleratio=1)
 figure.show()
 
@@ -326,7 +328,7 @@ plots.lines(
     title="Your training: 64 features in 32 dimensions, 128 latents",
     xlabel="step",
     ylabel="loss, mean of 10 steps",
-    alt="A line that falls steeply at first and is flat after about 300 steps.",
+    alt="A line that falls steeply at first and is nearly flat after about 300 steps.",
 )
 
 # %% [raw] card="mean_l0"
@@ -498,7 +500,7 @@ plots.lines(
     title="Matched cosines of the 64 true features",
     xlabel="cosine of a feature and its latent",
     ylabel="features",
-    alt="Three curves. The trained autoencoder has nearly all features at a cosine above 0.95; the random dictionary and PCA have theirs between 0.1 and 0.7.",
+    alt="Three curves. The trained autoencoder has nearly all features at a cosine above 0.95; the random dictionary and PCA have nearly all of theirs between 0.1 and 0.7.",
 )
 
 # %%

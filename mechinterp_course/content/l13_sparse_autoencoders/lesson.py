@@ -145,7 +145,7 @@ plots.lines(
     title="Matched cosines of the 64 true features",
     xlabel="cosine of a feature and its latent",
     ylabel="features",
-    alt="The trained autoencoder has nearly all features above 0.95; the random dictionary and PCA have theirs between 0.1 and 0.7.",
+    alt="The trained autoencoder has nearly all features above 0.95; the random dictionary and PCA have nearly all of theirs between 0.1 and 0.7.",
 )
 
 # %%
