@@ -430,7 +430,7 @@ tables.table(
 )
 
 # %% [markdown]
-# *What this does not show*: what the latent does most of the time. These are its strongest places. Most of its activations are weaker, and may stand in quite another text. The last part of the lab asks about all of them.
+# *What this does not show*: what the latent does most of the time. These are its strongest places. Most of its activations are weaker, and may stand in quite another text. `precision_by_strength`, below, asks about all of them.
 
 # %% [raw] card="feature_logits"
 # title = "What does it write?"
@@ -515,7 +515,7 @@ plots.bars(
 # 2. precision = both / number of said; recall = both / number of truth. 0 where the divisor is 0.
 # 3. f1 = 2 · precision · recall / (precision + recall), or 0 if both are 0.
 # """
-# look = "Being active at all is a weak yes. In the next exercise the threshold rises."
+# look = "Being active at all is a weak yes. The next exercise asks what a stronger one is worth."
 
 # %% [markdown]
 # `said` is what a latent says of each token, yes or no; `truth` is what a rule says. Both are exact: the labels come from Python's own `tokenize` and `ast`.
@@ -557,7 +557,7 @@ tables.table(
 )
 
 # %% [markdown]
-# These figures flatter the latents: each was picked as the best of all on the very tokens that it is then scored on. The next exercise does not do that.
+# These figures flatter the latents: each was picked as the best of all on the very tokens that it is then scored on. `score_label`, below, does not do that.
 
 # %% [raw] card="precision_by_strength"
 # title = "Strong and weak activations"
