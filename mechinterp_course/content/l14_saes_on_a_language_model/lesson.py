@@ -366,7 +366,7 @@ plots.bars(
     title="How many relatives has each of the 960 latents in the wide SAE?",
     xlabel="children (cosine of 0.5 or more)",
     ylabel="narrow latents",
-    alt="Five bars: a few narrow latents have no relative in the wide SAE, more than half have one, and nearly a third have two or more.",
+    alt="Five bars: about one narrow latent in seven has no relative in the wide SAE, more than half have one, and nearly a third have two or more.",
 )
 
 # %% [markdown]
