@@ -233,7 +233,9 @@ def journal_by_day(screen: Screen, entries: list, course) -> None:
     from ..tutor.journal import lesson_of
 
     if not entries:
-        screen.line("Nothing is written yet. Every lesson ends with two cells for it: what surprised you, and what you still ask.")
+        screen.line(
+            "Nothing is written yet. Every lesson ends with two cells for it: what surprised you, and what you still ask."
+        )
         return
     day = None
     for entry in entries:
@@ -242,7 +244,11 @@ def journal_by_day(screen: Screen, entries: list, course) -> None:
             screen.line(f"{day:%A, %d %B %Y}", "bold")
         lesson = lesson_of(entry, course)
         where = f"lesson {lesson.number}" if lesson else entry.lesson
-        mark = {True: Text("?", "yellow"), False: Text("✓", "green")}[entry.is_open] if entry.section == "questions" else Text("!")
+        mark = (
+            {True: Text("?", "yellow"), False: Text("✓", "green")}[entry.is_open]
+            if entry.section == "questions"
+            else Text("!")
+        )
         name = entry.id if entry.section == "questions" else ""
         table = Table.grid(padding=(0, 1))
         for width in (1, 9, 7):
@@ -254,7 +260,10 @@ def journal_by_day(screen: Screen, entries: list, course) -> None:
         screen.console.print(table)
     still = sum(entry.is_open for entry in entries)
     if still:
-        screen.line(f"\n{still} open. `mechinterp journal --answered NAME --with TEXT` closes one; until then it comes back in review.", "dim")
+        screen.line(
+            f"\n{still} open. `mechinterp journal --answered NAME --with TEXT` closes one; until then it comes back in review.",
+            "dim",
+        )
 
 
 def paper_ladder(screen: Screen, steps: list, course) -> None:
@@ -271,9 +280,13 @@ def paper_ladder(screen: Screen, steps: list, course) -> None:
     screen.console.print(table)
     left = [step for step in steps if not step.read_on]
     minutes = sum(int(step.paper.get("minutes", 0)) for step in left)
-    screen.line(f"\n{len(steps) - len(left)} of {len(steps)} read; {minutes / 60:.0f} hours left. Nobody reads them all.", "dim")
+    screen.line(
+        f"\n{len(steps) - len(left)} of {len(steps)} read; {minutes / 60:.0f} hours left. Nobody reads them all.", "dim"
+    )
     if left:
-        screen.line(f"Next: `mechinterp papers {left[0].id}` shows what to read in it, and with which questions.", "dim")
+        screen.line(
+            f"Next: `mechinterp papers {left[0].id}` shows what to read in it, and with which questions.", "dim"
+        )
 
 
 def paper(screen: Screen, one: dict, step, course) -> None:
