@@ -7,9 +7,10 @@ import contextlib
 import ctypes
 import os
 import resource
+import sys
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
-MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 4, 24, 38, 36
 CAP_VERSION = 0x20080522
 STUDENT = 1000  # the user's number inside
@@ -51,8 +52,24 @@ def own_namespaces(files_mib: int) -> None:
     _must(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "private mounts")
     for folder in PRIVATE:
         if os.path.isdir(folder):  # noqa: PTH112
-            options = f"size={files_mib}m,nr_inodes=20000,mode=0700".encode()
-            _must(libc.mount(b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options), f"a private {folder}")
+            _private(folder, files_mib)
+
+
+def _private(folder: str, files_mib: int) -> None:
+    """Put an empty folder of this process's own over `folder`; where Python itself lives below it, that stays to be seen."""
+    libc = _libc()
+    kept = {path for given in (sys.base_prefix, sys.prefix) for path in (given, os.path.realpath(given))}
+    kept = sorted(path for path in kept if path.startswith(f"{folder}/") and os.path.isdir(path))  # noqa: PTH112
+    # Opened before they are covered: afterwards only the open folder leads there.
+    opened = [(path, os.open(path, os.O_PATH | os.O_DIRECTORY)) for path in kept]
+    options = f"size={files_mib}m,nr_inodes=20000,mode=0700".encode()
+    _must(libc.mount(b"tmpfs", folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options), f"a private {folder}")
+    for path, file in opened:
+        if not os.path.isdir(path):  # noqa: PTH112
+            os.makedirs(path)  # noqa: PTH103
+        source = f"/proc/self/fd/{file}".encode()
+        _must(libc.mount(source, path.encode(), None, MS_BIND | MS_REC, None), f"{path} in a private {folder}")
+        os.close(file)
 
 
 def no_privileges() -> None:
