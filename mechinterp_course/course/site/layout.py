@@ -186,6 +186,7 @@ def _configuration(course: Course) -> dict:
         "html_show_sphinx": False,
         "html_show_copyright": False,
         "html_copy_source": False,
+        "html_show_search_summary": False,  # it reads other pages, which a browser forbids to a page from a disk
         "nb_execution_mode": "off",
         "nb_merge_streams": True,
         "myst_enable_extensions": ["dollarmath"],
