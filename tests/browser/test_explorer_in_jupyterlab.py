@@ -15,7 +15,7 @@ from served import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("explorer in JupyterLab")]
 
-SECONDS_60 = 60_000  # Playwright counts in milliseconds
+PATIENCE_MS = 120_000  # Playwright counts in milliseconds
 SOURCE = 'from mechinterp_course import explore\n\nexplore("planted.npz")'
 
 
@@ -46,15 +46,15 @@ def open_notebook(page, address: str, name: str, look: str = "Light") -> None:
     )
     urllib.request.urlopen(request, timeout=10).close()
     page.goto(f"{base}/tree/{name}?{parts.query}&reset")
-    page.locator(f"body[data-jp-theme-name='JupyterLab {look}']").wait_for(state="attached", timeout=SECONDS_60)
-    page.get_by_text("| Idle").first.wait_for(state="attached", timeout=SECONDS_60)  # in the bar at the bottom
+    page.locator(f"body[data-jp-theme-name='JupyterLab {look}']").wait_for(state="attached", timeout=PATIENCE_MS)
+    page.get_by_text("| Idle").first.wait_for(state="attached", timeout=PATIENCE_MS)  # in the bar at the bottom
 
 
 def run_all(page):
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     explorer = page.locator(".mechinterp-explorer").first
-    explorer.locator("[role=option]").nth(39).wait_for(state="attached", timeout=SECONDS_60)
+    explorer.locator("[role=option]").nth(39).wait_for(state="attached", timeout=PATIENCE_MS)
     return explorer
 
 
@@ -80,7 +80,14 @@ def stop_kernels(address: str) -> None:
 
 
 def shown(explorer, feature: int) -> None:
-    explorer.get_by_role("heading", name=f"Feature {feature}", exact=True).wait_for(timeout=SECONDS_60)
+    explorer.get_by_role("heading", name=f"Feature {feature}", exact=True).wait_for(timeout=PATIENCE_MS)
+
+
+def press(page, button) -> None:
+    """Press a button by its keyboard: a click may miss what moves while the page is drawn."""
+    button.wait_for(timeout=PATIENCE_MS)
+    button.focus()
+    page.keyboard.press("Enter")
 
 
 def keep(page, shots, name: str) -> None:
@@ -127,7 +134,7 @@ def test_by_keys_alone_a_feature_is_searched_opened_and_left(lab, shots):
     assert listbox.get_attribute("aria-activedescendant") == chosen.get_attribute("id")
     page.keyboard.press("/")
     page.keyboard.type("docstring")
-    explorer.get_by_role("status").get_by_text("20 features").wait_for(timeout=SECONDS_60)
+    explorer.get_by_role("status").get_by_text("20 features").wait_for(timeout=PATIENCE_MS)
     page.keyboard.press("Enter")
     assert "mi-list" in focused(page)
     page.keyboard.press("Enter")
@@ -150,14 +157,14 @@ def test_a_neighbour_is_followed_and_come_back_from(lab):
     explorer.locator(".mi-near button").nth(1).focus()
     page.keyboard.press("Enter")
     shown(explorer, 2)
-    explorer.locator(".mi-near button").nth(0).click()
+    press(page, explorer.locator(".mi-near button").nth(0))
     shown(explorer, 3)
     for feature in (2, 0):
-        explorer.get_by_role("button", name=f"back to {feature}").click()
+        press(page, explorer.get_by_role("button", name=f"back to {feature}"))
         shown(explorer, feature)
     assert not explorer.get_by_role("button", name="back to").count()
     page.evaluate("Math.random = () => 0.75")
-    explorer.get_by_role("button", name="Open a feature at random").click()
+    press(page, explorer.get_by_role("button", name="Open a feature at random"))
     shown(explorer, 45)
 
 
@@ -170,7 +177,7 @@ def test_the_list_grows_as_it_is_walked_and_turns_round(lab):
     page.keyboard.press("End")
     shown(explorer, 59)
     assert explorer.get_by_text("It is never active on this sample.", exact=True).is_visible()
-    explorer.get_by_role("button", name="Smallest first; press for largest first").click()
+    press(page, explorer.get_by_role("button", name="Smallest first; press for largest first"))
     page.wait_for_function("document.querySelector('.mechinterp-explorer [role=option]').dataset.feature === '59'")
 
 
@@ -178,7 +185,7 @@ def test_a_search_without_a_find_says_so(lab):
     page, *_ = lab
     explorer = page.locator(".mechinterp-explorer").first
     explorer.get_by_role("searchbox").fill("zebra")
-    explorer.get_by_text("No feature fits “zebra”.").wait_for(timeout=SECONDS_60)
+    explorer.get_by_text("No feature fits “zebra”.").wait_for(timeout=PATIENCE_MS)
     explorer.get_by_role("searchbox").fill("<b>")
     page.wait_for_function("document.querySelectorAll('.mechinterp-explorer [role=option]').length > 3")
     assert not explorer.locator("b").count()  # a token is text, whatever it looks like
@@ -226,7 +233,7 @@ def test_saved_and_without_a_kernel_it_shows_its_first_features_and_says_how_to_
     page.keyboard.press("ArrowDown")
     shown(explorer, 1)
     page.keyboard.press("End")
-    explorer.get_by_text("run this cell again").wait_for(timeout=SECONDS_60)
+    explorer.get_by_text("run this cell again").wait_for(timeout=PATIENCE_MS)
     keep(page, shots, "saved_dark")
 
 
@@ -235,14 +242,14 @@ def test_untrusted_the_first_features_are_there_without_a_script(lab, shots, loo
     page, _, address = lab
     open_notebook(page, address, "untrusted.ipynb", look)
     output = page.locator(".jp-Notebook .jp-OutputArea").first
-    output.get_by_text("60 features on 240 tokens of 2 files").wait_for(timeout=SECONDS_60)
+    output.get_by_text("60 features on 240 tokens of 2 files").wait_for(timeout=PATIENCE_MS)
     assert not page.locator(".mechinterp-explorer").count()
     summaries = output.locator("summary")
     assert summaries.count() == 12
     summaries.nth(1).focus()
     page.keyboard.press("Enter")
     lit = output.locator("details").nth(1).locator("span[title]").first
-    lit.wait_for(timeout=SECONDS_60)
+    lit.wait_for(timeout=PATIENCE_MS)
     assert contrast(lit) >= 4.5
     assert lit.evaluate("e => getComputedStyle(e).backgroundColor") != "rgba(0, 0, 0, 0)"
     keep(page, shots, f"untrusted_{look.lower()}")
