@@ -84,6 +84,9 @@ def test_a_submission_earns_what_it_should(name, grade, lab):
     before = {path: path.read_text() for path in outside.rglob("*") if path.is_file()}
     with listening() as (port, servers):
         graded = grade(copy.copy(expected.edit), port=port)
+        if graded.points < expected.points:
+            # A machine at its limits may have ended a box in the middle. A cheat that gains a point has no second try.
+            graded = grade(copy.copy(expected.edit), port=port)
         for server in servers:
             server.setblocking(False)
             with pytest.raises(BlockingIOError):  # nobody has called
