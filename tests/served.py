@@ -1,12 +1,15 @@
 """The course, started as a learner starts it: `mechinterp start WORKSPACE --no-browser`, in a home folder of its own."""
 
+import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 def command() -> list[str]:
@@ -46,3 +49,16 @@ def _address(process: subprocess.Popen) -> str:
         if "http://" in line:
             return line.strip()
     raise AssertionError(f"mechinterp start gave no address:\n{''.join(said)}")
+
+
+def go_to(page, address: str, name: str, look: str = "Light") -> None:
+    """Open a notebook of a served workspace in a browser page, with JupyterLab's light or dark theme, in a fresh layout."""
+    parts = urlsplit(address)
+    base = f"{parts.scheme}://{parts.netloc}/lab"
+    request = urllib.request.Request(
+        f"{base}/api/settings/@jupyterlab/apputils-extension:themes?{parts.query}",
+        data=json.dumps({"raw": json.dumps({"theme": f"JupyterLab {look}"})}).encode(),
+        method="PUT",
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+    page.goto(f"{base}/tree/{name}?{parts.query}&reset")

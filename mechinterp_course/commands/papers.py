@@ -52,8 +52,10 @@ def papers(
             raise CourseError(
                 f"{graph} cannot be written.", "Name a file in a folder that is there: --graph papers.html."
             )
+        from ..interp.figure import CONFIG
+
         figure = reading.graph(book, events)
-        figure.write_html(graph, include_plotlyjs=True, config={"displaylogo": False})
+        figure.write_html(graph, include_plotlyjs=True, config=CONFIG)
         screen.line(f"Drawn in {graph}. Open it in a browser; it needs no network.")
     elif names:
         for name in names:

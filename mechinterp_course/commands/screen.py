@@ -202,13 +202,13 @@ def imported(screen: Screen, done) -> None:
     if not (done.events or done.whole or done.united or done.beside):
         screen.line(f"Nothing new: everything from {done.machine} is here already.")
     if done.events:
-        screen.line(f"{_many(done.events, 'event')} of your progress on {done.machine} came in.", "green")
+        screen.line(f"{count(done.events, 'event')} of your progress on {done.machine} came in.", "green")
     for path in done.whole:
         screen.line(f"  {path}: new here")
     for path, united in done.united.items():
         said = [
-            f"{_many(len(united.taken), 'cell')} taken" if united.taken else "",
-            f"{_many(united.added, 'cell')} of your own added" if united.added else "",
+            f"{count(len(united.taken), 'cell')} taken" if united.taken else "",
+            f"{count(united.added, 'cell')} of your own added" if united.added else "",
             f"written on both: {', '.join(united.differ)} (yours here stays, the other is quoted below it)"
             if united.differ
             else "",
@@ -218,14 +218,10 @@ def imported(screen: Screen, done) -> None:
         screen.line(f"  {path}: saved beside yours, because the two could not be brought together", "yellow")
     if done.damaged:
         screen.line(
-            f"{_many(done.damaged, 'line')} of the progress file could not be read, and were left out.", "yellow"
+            f"{count(done.damaged, 'line')} of the progress file could not be read, and were left out.", "yellow"
         )
     if done.backup:
         screen.line(f"Your notebooks as they were before are in {done.backup}.", "dim")
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def journal_by_day(screen: Screen, entries: list, course) -> None:

@@ -5,6 +5,7 @@ So each display is followed by its title and alternative text, as text that take
 Must not import torch, TransformerLens, or anything of courses.
 """
 
+import re
 import sys
 from html import escape
 
@@ -15,6 +16,15 @@ import plotly.io as pio
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
 # Out of sight and still read: `display:none` would hide it from screen readers too. An untrusted notebook keeps this style.
 UNSEEN = "position:absolute; width:1px; height:1px; margin:-1px; overflow:hidden; clip:rect(0px 0px 0px 0px)"
+
+
+def described(figure: dict) -> str:
+    """Return what a figure, as the JSON that a notebook holds, shows: title and alternative text without markup; "" where it has neither."""
+    layout = figure.get("layout", {})
+    title, meta = layout.get("title", {}), layout.get("meta")
+    title = title.get("text", "") if isinstance(title, dict) else str(title)
+    alt = meta.get("alt", "") if isinstance(meta, dict) else ""
+    return " ".join(re.sub(r"<[^>]*>", " ", f"{title}. {alt}".strip(". ")).split())
 
 
 class Figure(go.Figure):

@@ -6,7 +6,6 @@ Loads plotly only where there is a plotly figure to write.
 
 import base64
 import binascii
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -235,11 +234,9 @@ def _figures_of(ws: Workspace, path: Path, name: str) -> list[Figure]:
 def _figure(name: str, data: dict) -> list[Figure]:
     plotly, png = data.get("application/vnd.plotly.v1+json"), data.get("image/png")
     if isinstance(plotly, dict):
-        layout = plotly.get("layout", {})
-        title = layout.get("title", {})
-        title = title.get("text", "") if isinstance(title, dict) else str(title)
-        alt = (layout.get("meta") or {}).get("alt", "") if isinstance(layout.get("meta"), dict) else ""
-        return [Figure(name, plotly, re.sub(r"<[^>]*>", "", f"{title}. {alt}".strip(". ")) or "A plot of mine")]
+        from ..interp.figure import described
+
+        return [Figure(name, plotly, described(plotly) or "A plot of mine")]
     if isinstance(png, (str, list)):
         try:
             return [Figure(name, base64.b64decode("".join(png), validate=False), "A plot of mine")]
@@ -257,10 +254,12 @@ def _write_figure(folder: Path, number: int, figure: Figure) -> str:
         return name
     import plotly.graph_objects as go
 
+    from ..interp.figure import CONFIG
+
     name = f"figure-{number}.html"
     try:
         made = go.Figure({key: figure.data[key] for key in ("data", "layout") if key in figure.data}, skip_invalid=True)
-        made.write_html(folder / name, include_plotlyjs="directory", config={"displaylogo": False})
+        made.write_html(folder / name, include_plotlyjs="directory", config=CONFIG)
     except (ValueError, TypeError):
         return ""
     return name

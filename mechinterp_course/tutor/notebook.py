@@ -26,17 +26,30 @@ class Place:
 def load(path: Path) -> dict:
     """Return the notebook in `path`; a file that is not one is named, with what may help."""
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        made = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CourseError(f"There is no notebook {path}.", "Run `mechinterp update` to put it back.") from None
     except (ValueError, RecursionError):
         raise CourseError(f"{path} is damaged: it is not a notebook any more (invalid JSON).", _rescue(path)) from None
     except OSError as error:
         raise CourseError(f"{path} cannot be read ({error.strerror}).", "Check who may read it.") from None
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) and "cell_type" in cell for cell in cells):
+    if not _has_cells(made):
         raise CourseError(f"{path} is damaged: it holds no list of cells.", _rescue(path))
-    return notebook
+    return made
+
+
+def parsed(text: str) -> dict | None:
+    """Return a notebook's text as a notebook, or None where it is none."""
+    try:
+        made = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return made if _has_cells(made) else None
+
+
+def _has_cells(made) -> bool:
+    cells = made.get("cells") if isinstance(made, dict) else None
+    return isinstance(cells, list) and all(isinstance(cell, dict) and "cell_type" in cell for cell in cells)
 
 
 def _rescue(path: Path) -> str:

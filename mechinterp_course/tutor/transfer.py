@@ -151,20 +151,20 @@ def _bring_notebooks(ws: Workspace, file: zipfile.ZipFile, names: list[str], res
 def _bring(ws: Workspace, relative: str, text: str, base: str | None, backup: Path, result: Imported) -> None:
     """Bring one notebook: as it is where this one is missing or untouched, cell by cell where both were written in."""
     path = ws.root / relative
-    there = _cells(text)
+    there = notebook.parsed(text)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     if not path.is_file():
         notebook.write(path, text)
         result.whole.append(relative)
         return
-    here = _cells(path.read_text(encoding="utf-8", errors="replace"))
+    here = notebook.parsed(path.read_text(encoding="utf-8", errors="replace"))
     kept = ws.base / relative
-    released = _cells(kept.read_text(encoding="utf-8")) if kept.is_file() else None
+    released = notebook.parsed(kept.read_text(encoding="utf-8")) if kept.is_file() else None
     if here is None or there is None or not (released or base):
         _beside(path, text, relative, result)
         return
-    theirs = _cells(base) if base else None
+    theirs = notebook.parsed(base) if base else None
     united = unite(released or theirs, here, there, theirs)
     if united.taken or united.differ or united.added:
         workspace.back_up(ws, path, backup)
@@ -181,14 +181,3 @@ def _beside(path: Path, text: str, relative: str, result: Imported) -> None:
         n += 1
     notebook.write(other, text)
     result.beside.append(f"{PurePosixPath(relative).parent}/{other.name}")
-
-
-def _cells(text: str) -> dict | None:
-    """Return a notebook's text as a notebook, or None where it is none."""
-    try:
-        made = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    cells = made.get("cells") if isinstance(made, dict) else None
-    right = isinstance(cells, list) and all(isinstance(cell, dict) and "cell_type" in cell for cell in cells)
-    return made if right else None

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 from planted_features import planted_table
-from served import served
+from served import go_to, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("explorer in JupyterLab")]
 
@@ -37,15 +37,7 @@ def lab(chromium, tmp_path_factory):
 
 
 def open_notebook(page, address: str, name: str, look: str = "Light") -> None:
-    parts = urlsplit(address)
-    base = f"{parts.scheme}://{parts.netloc}/lab"
-    request = urllib.request.Request(
-        f"{base}/api/settings/@jupyterlab/apputils-extension:themes?{parts.query}",
-        data=json.dumps({"raw": json.dumps({"theme": f"JupyterLab {look}"})}).encode(),
-        method="PUT",
-    )
-    urllib.request.urlopen(request, timeout=10).close()
-    page.goto(f"{base}/tree/{name}?{parts.query}&reset")
+    go_to(page, address, name, look)
     page.locator(f"body[data-jp-theme-name='JupyterLab {look}']").wait_for(state="attached", timeout=PATIENCE_MS)
     page.get_by_text("| Idle").first.wait_for(state="attached", timeout=PATIENCE_MS)  # in the bar at the bottom
 

@@ -5,12 +5,11 @@
 
 import json
 import os
-import urllib.request
 from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-from served import served
+from served import go_to, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("plots in JupyterLab")]
 
@@ -78,15 +77,7 @@ def lab(chromium, tmp_path_factory):
 
 
 def open_notebook(page, address: str, name: str, look: str = "Light") -> None:
-    parts = urlsplit(address)
-    base = f"{parts.scheme}://{parts.netloc}/lab"
-    request = urllib.request.Request(
-        f"{base}/api/settings/@jupyterlab/apputils-extension:themes?{parts.query}",
-        data=json.dumps({"raw": json.dumps({"theme": f"JupyterLab {look}"})}).encode(),
-        method="PUT",
-    )
-    urllib.request.urlopen(request, timeout=10).close()
-    page.goto(f"{base}/tree/{name}?{parts.query}&reset")
+    go_to(page, address, name, look)
     page.locator(".jp-Notebook .jp-CodeCell").nth(len(CALLS)).wait_for(timeout=SECONDS_60)
     idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first
     idle.wait_for(state="attached", timeout=SECONDS_60)

@@ -3,7 +3,6 @@
 The page is drawn in the browser from the data, by `pages/report.js`, with text nodes only: no word of a student's becomes HTML.
 """
 
-import json
 import secrets
 from pathlib import Path
 
@@ -30,13 +29,7 @@ def report_html(found: dict) -> str:
         title=f"{found['class']}: where the class is",
         css=Markup(render.asset("common.css") + render.asset("report.css")),
         nonce=secrets.token_urlsafe(16),
-        data=Markup(_as_data(found)),
+        data=Markup(render.as_data(found)),
         script=Markup(render.asset("report.js")),
         plotly=Markup(get_plotlyjs()),
     )
-
-
-def _as_data(found: dict) -> str:
-    """Return JSON that can stand in a script element: nothing in it ends the element, or begins a comment."""
-    text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -4,6 +4,7 @@ Mathematics becomes MathML, which browsers draw themselves. HTML inside markdown
 Must not import nbgrader.
 """
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,12 @@ def environment():
 def asset(name: str) -> str:
     """Return the text of a file in `pages/`."""
     return (PAGES / name).read_text(encoding="utf-8")
+
+
+def as_data(value) -> str:
+    """Return JSON that can stand in a script element: nothing in it ends the element, or begins a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def markdown(text: str) -> Markup:

@@ -4,13 +4,14 @@ Pure: a notebook in, a notebook out. Imports plotly and the looks of questions.
 """
 
 import html
-import json
 import re
 
 import nbformat
 
+from ...interp.figure import described
 from ...tutor import question_view as view
 from ...tutor.catalog import Course, Question
+from ..grading.render import as_data
 from ..notebook import new_cell
 
 PLOT, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
@@ -94,14 +95,9 @@ def _answer(question: Question) -> str:
 
 def plot(figure: dict, name: str) -> str:
     """Return a plotly figure as HTML that draws itself with the site's plotly, and says what it shows."""
-    layout = figure.get("layout", {})
-    title = layout.get("title", {})
-    title = title.get("text", "") if isinstance(title, dict) else str(title)
-    meta = layout.get("meta")
-    alt = meta.get("alt", "") if isinstance(meta, dict) else ""
-    said = re.sub(r"<[^>]*>", " ", f"{title}. {alt}".strip(". ")) or "A plot"
+    layout, said = figure.get("layout", {}), described(figure) or "A plot"
     width, height = _pixels(layout, "width", 720), _pixels(layout, "height", 450)
-    drawn = _json({"data": figure.get("data", []), "layout": layout})
+    drawn = as_data({"data": figure.get("data", []), "layout": layout})
     return (
         f'<figure class="plot" id="{name}" tabindex="0" aria-label="{html.escape(said)}">'
         f'<div style="width:{width}px;height:{height}px"></div>'
@@ -113,8 +109,3 @@ def plot(figure: dict, name: str) -> str:
 def _pixels(layout: dict, side: str, usual: int) -> int:
     size = layout.get(side)
     return int(size) if isinstance(size, (int, float)) else usual
-
-
-def _json(value) -> str:
-    """Return JSON that can stand in a script element."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
