@@ -52,6 +52,15 @@ def _allow_loopback_only(event: str, args: tuple) -> None:
 sys.addaudithook(_allow_loopback_only)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Stop where `--dist loadgroup` keeps no groups: tests that share a server or a notebook's run would each start their own."""
+    if getattr(config.option, "loadgroup", False):
+        lost = [item.nodeid for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if lost:
+            raise pytest.UsageError(f"pytest-xdist keeps no groups with pytest {pytest.__version__}: {lost[0]}")
+
+
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch):
     """Keep the person's own workspace and settings out of the tests."""

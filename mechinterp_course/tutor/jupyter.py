@@ -122,7 +122,7 @@ def _wait_until_ready(server: Server, log: Path) -> None:
         if server.process.poll() is not None:
             last = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
             why = last[-1].strip() if last else "it said nothing"
-            kind = PortTaken if re.search(r"port \d+ is not available", why) else CourseError
+            kind = PortTaken if re.search(r"port \d+ is not available|no available port", why) else CourseError
             raise kind(f"JupyterLab did not start: {why}", f"Run `mechinterp doctor`; all of it is in {log}.")
         if answers(server):
             return

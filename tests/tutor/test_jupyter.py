@@ -188,11 +188,10 @@ def test_a_port_that_another_takes_at_the_same_moment_is_left_to_it(learner, mon
         jupyter.start(learner)
 
 
-def test_what_jupyter_says_of_a_taken_port_is_understood(learner, monkeypatch, tmp_path):
+@pytest.mark.parametrize("why", ["port 8888 is not available", "no available port could be found"])
+def test_what_jupyter_says_of_a_taken_port_is_understood(learner, monkeypatch, tmp_path, why):
     busy = tmp_path / "python"
-    busy.write_text(
-        "#!/bin/sh\necho 'ERROR: the Jupyter server could not be started because port 8888 is not available.'\nexit 1\n"
-    )
+    busy.write_text(f"#!/bin/sh\necho 'ERROR: the Jupyter server could not be started because {why}.'\nexit 1\n")
     busy.chmod(0o755)
     monkeypatch.setattr(jupyter.sys, "executable", str(busy))
     with pytest.raises(jupyter.PortTaken, match="JupyterLab did not start"):
