@@ -62,3 +62,8 @@ def go_to(page, address: str, name: str, look: str = "Light") -> None:
     )
     urllib.request.urlopen(request, timeout=10).close()
     page.goto(f"{base}/tree/{name}?{parts.query}&reset")
+
+
+def wait_for_kernel(page, milliseconds: int = 120_000) -> None:
+    """Wait until the notebook in front has its kernel, as the bar at the bottom says: the toolbar's circle looks idle before there is one."""
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for(state="attached", timeout=milliseconds)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 from planted_features import planted_table
-from served import go_to, served
+from served import go_to, served, wait_for_kernel
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("explorer in JupyterLab")]
 
@@ -39,7 +39,7 @@ def lab(chromium, tmp_path_factory):
 def open_notebook(page, address: str, name: str, look: str = "Light") -> None:
     go_to(page, address, name, look)
     page.locator(f"body[data-jp-theme-name='JupyterLab {look}']").wait_for(state="attached", timeout=PATIENCE_MS)
-    page.get_by_text("| Idle").first.wait_for(state="attached", timeout=PATIENCE_MS)  # in the bar at the bottom
+    wait_for_kernel(page)
 
 
 def run_all(page):

@@ -6,6 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
+from served import wait_for_kernel
 
 from mechinterp_course.course.build import solved
 from mechinterp_course.tutor.catalog import course
@@ -20,9 +21,7 @@ def open_notebook(page, address: str, path: str) -> None:
     parts = urlsplit(address)
     page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/{path}?{parts.query}")
     shown(page, path.split("/")[-1])
-    in_front(page).locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(
-        state="attached", timeout=KERNEL_SECONDS
-    )
+    wait_for_kernel(page)
 
 
 def shown(page, name: str) -> None:

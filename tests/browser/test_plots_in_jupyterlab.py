@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-from served import go_to, served
+from served import go_to, served, wait_for_kernel
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("plots in JupyterLab")]
 
@@ -79,9 +79,8 @@ def lab(chromium, tmp_path_factory):
 def open_notebook(page, address: str, name: str, look: str = "Light") -> None:
     go_to(page, address, name, look)
     page.locator(".jp-Notebook .jp-CodeCell").nth(len(CALLS)).wait_for(timeout=SECONDS_60)
-    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").first
-    idle.wait_for(state="attached", timeout=SECONDS_60)
     page.locator(f"body[data-jp-theme-name='JupyterLab {look}']").wait_for(state="attached", timeout=SECONDS_60)
+    wait_for_kernel(page)
 
 
 def save(page, file) -> dict:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
+from served import wait_for_kernel
 
 from mechinterp_course.tutor import progress
 from mechinterp_course.tutor.catalog import course
@@ -38,7 +39,7 @@ def test_cards_are_answered_by_keyboard_and_kept(chromium, workspace_server, sho
     page.goto(f"{parts.scheme}://{parts.netloc}/lab/tree/five.ipynb?{parts.query}")
     code = page.locator(".jp-CodeCell").first
     code.wait_for(timeout=SECONDS)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for(state="attached", timeout=SECONDS)
+    wait_for_kernel(page)
     code.locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
     forms = page.locator("form.mechinterp-question")
