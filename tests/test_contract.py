@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from mechinterp_course.course.rules import RULES
-from mechinterp_course.course.rules.base import COURSE, EXERCISE, WRONG_ANSWER, using
+from mechinterp_course.course.rules.base import COURSE, EXERCISE, WRONG_ANSWER, Finding, using
 from mechinterp_course.tutor.catalog import course
 
 BOOK = course()
@@ -53,14 +53,27 @@ def findings(rule, stem):
     return RULES[rule](BOOK, BOOK.lesson(stem) if stem else None)
 
 
+def about(found, known, exercise, wrong):
+    """Return the findings that one case speaks of; (None, None) speaks of all that no other case does. `known`: all cases."""
+    if (exercise, wrong) == (None, None):
+        others = [one for one in known if one != (None, None)]
+        return [one for one in found if (one.exercise, one.cell) not in others and (one.exercise, None) not in others]
+    return [one for one in found if one.exercise == exercise and wrong in (None, one.cell)]
+
+
 @pytest.mark.parametrize(("rule", "stem", "exercise", "wrong"), list(cases()))
 def test_contract(rule, stem, exercise, wrong):
     known = subjects(BOOK.lesson(stem), RULES[rule].about) if stem else []
-    found = findings(rule, stem)
-    if (exercise, wrong) == (None, None):  # what no test of its own speaks of
-        mine = [
-            one for one in found if (one.exercise, one.cell) not in known and (one.exercise, None) not in known[:-1]
-        ]
-    else:
-        mine = [one for one in found if one.exercise == exercise and wrong in (None, one.cell)]
+    mine = about(findings(rule, stem), known, exercise, wrong)
     assert not mine, "\n" + "\n".join(map(str, mine))
+
+
+@pytest.mark.parametrize("kind", sorted({rule.about for rule in RULES.values()}))
+def test_no_finding_is_lost(kind):
+    lesson = BOOK.lessons[0]
+    name = lesson.exercises[0].name
+    wrong = BOOK.checks(lesson)[name].wrong_answers[0].name
+    known = subjects(lesson, kind)
+    for place in [(None, None), (None, "a-cell"), (name, None), (name, wrong), ("unknown", "a-cell")]:
+        found = [Finding("rule", lesson.stem, *place, "what is wrong")]
+        assert any(about(found, known, *case) for case in known), place

@@ -10,7 +10,7 @@ from .explorer_pages import Index, heading
 FEW = 4  # contexts among the strongest that are shown
 BARS = " ▁▂▃▄▅▆▇█"
 GLOW = 0.5  # how strong the ground of the strongest token is: text can be read on it on a light and on a dark page
-GREY = "#7a7a7a"  # can be read on a light and on a dark page
+GREY = "opacity: 0.75"  # paler than the text around it, on a light and on a dark page
 LINE = "#80808060"
 MONO = "font-family: monospace"
 
@@ -21,8 +21,8 @@ def html(index: Index, features: list[int]) -> str:
     shown = "".join(_feature(index.page(i), is_open=n == 0) for n, i in enumerate(features))
     return (
         f'<div style="line-height: 1.5; max-width: 62em"><p style="margin: 4px 0"><strong>Features of {escape(about["name"])}</strong> '
-        f'<span style="color: {GREY}">({escape(about["hook"])})</span><br>{escape(about["counts"])}</p>{shown}'
-        f'<p style="margin: 6px 0; color: {GREY}">These are {len(features)} of {len(index.table):,} features. Run this cell to browse all.</p></div>'
+        f'<span style="{GREY}">({escape(about["hook"])})</span><br>{escape(about["counts"])}</p>{shown}'
+        f'<p style="margin: 6px 0; {GREY}">These are {len(features)} of {len(index.table):,} features. Run this cell to browse all.</p></div>'
     )
 
 
@@ -59,7 +59,7 @@ def _contexts(page: dict) -> str:
     for place in page["contexts"]:
         if place["band"] != band:
             band, left = place["band"], FEW if not band else 1
-            parts.append(f'<p style="margin: 6px 0 2px 18px; color: {GREY}">{band}</p>')
+            parts.append(f'<p style="margin: 6px 0 2px 18px; {GREY}">{band}</p>')
         left -= 1
         if left >= 0:
             parts.append(
@@ -69,7 +69,7 @@ def _contexts(page: dict) -> str:
 
 
 def _tokens(place: dict, scale: float) -> str:
-    parts = [f'<span style="color: {GREY}">BOS </span>'] if place["opens"] else []
+    parts = [f'<span style="{GREY}">BOS </span>'] if place["opens"] else []
     for i, (token, step) in enumerate(zip(place["tokens"], place["steps"], strict=True)):
         text = escape(legible(token))
         if step:

@@ -138,6 +138,10 @@ IN_PROCESS = {
     "choice without a why": ("predictions", [("lesson.py", '["Right: 6 / 3.", "That is the largest."]', '["Right: 6 / 3."]')]),
     "unknown paper": ("papers", [("lesson.py", "[[paper:someone2020]]", "[[paper:nobody1900]]")]),
     "paper without an author": ("library", [("papers.toml", 'authors = "Someone et al."\n', "")]),
+    "column without a heading": (
+        "tables",
+        [("lesson.py", "# Attention sums rows.", "# | | yes |\n# |---|---|\n# | one | two |")],
+    ),
     "address in a lesson": ("addresses", [("lesson.py", "# Attention sums rows.", "# See https://example.org.")]),
     "dead anchor": ("links", [("lesson.py", "# Attention sums rows.", "# See [this](#Nowhere-at-all).")]),
     "lesson not built": ("links", [("lesson.py", "# Attention sums rows.", "# See [[lesson:01]].")]),

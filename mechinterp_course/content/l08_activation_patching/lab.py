@@ -555,7 +555,7 @@ reveal("lab-backup-noise")
 # %% [markdown]
 # Give every component of a graph its word:
 #
-# | | noising it destroys at least `share` | noising it destroys less |
+# | of a component | noising it destroys at least `share` | noising it destroys less |
 # |---|---|---|
 # | denoising it restores at least `share` | `"necessary and sufficient"` | `"sufficient"` |
 # | denoising it restores less | `"necessary"` | `"neither"` |

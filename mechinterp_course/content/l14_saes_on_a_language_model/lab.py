@@ -520,7 +520,7 @@ plots.bars(
 # %% [markdown]
 # `said` is what a latent says of each token, yes or no; `truth` is what a rule says. Both are exact: the labels come from Python's own `tokenize` and `ast`.
 #
-# | | the rule holds | it does not |
+# | of a token | the rule holds | it does not |
 # |---|---|---|
 # | **the latent says yes** | right | false alarm: lowers *precision* |
 # | **it says no** | missed: lowers *recall* | right |

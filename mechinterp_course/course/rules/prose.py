@@ -26,6 +26,7 @@ LEAST_PREDICTIONS = 2
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:href|src)=[\"']([^\"']+)[\"']")
 _ADDRESS = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
+_TABLE_HEAD = re.compile(r"^\|(.*)\|[ ]*\n\|[-:| ]+\|[ ]*$", re.MULTILINE)
 _MARK = re.compile(r"\[\[[a-z]+:[^\]]*\]\]")
 _PAPER_FIELDS = ("kind", "authors", "title", "year", "address", "minutes", "checked")
 _PAPER_KINDS = ("paper", "video", "docs", "post")
@@ -153,6 +154,16 @@ def addresses(course: Course, lesson: Lesson) -> Iterator[Finding]:
                     f"{name}, cell at line {cell.line}: move the address to papers.toml and link with [[paper:...]]."
                 )
                 yield Finding("addresses", lesson.stem, None, None, message)
+
+
+@rule("tables", "Every column of a table has a heading: it is read aloud with each cell.")
+def tables(course: Course, lesson: Lesson) -> Iterator[Finding]:
+    for name, cells in (("lesson.py", lesson.lesson_cells), ("lab.py", lesson.lab_cells)):
+        for cell in cells:
+            heads = _TABLE_HEAD.findall(cell.source) if cell.type == "markdown" else []
+            if any(not head.strip() for row in heads for head in row.split("|")):
+                message = f"{name}, cell at line {cell.line}: a column of the table has no heading."
+                yield Finding("tables", lesson.stem, None, None, message)
 
 
 @rule("links", "Every link to another lesson, notebook or heading leads somewhere.")
