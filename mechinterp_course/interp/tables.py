@@ -4,6 +4,7 @@ Must not import torch, TransformerLens, or anything of courses and notebooks.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -12,9 +13,10 @@ from mechinterp_course.errors import CourseError
 from mechinterp_course.interp.figure import Figure
 from mechinterp_course.interp.plots import GRID, INK, TEMPLATE
 
-WIDTH = 980  # pixels
+NARROW, WIDTH = 460, 980  # pixels, at least and at most
 LINE = 19  # the height of a line of text, in pixels
 LETTER = 6.6  # the mean width of a letter, in pixels
+TITLE_LETTER = 8.6  # of a title's letter
 
 
 def table(rows: Sequence[tuple], columns: Sequence[str] | None = None, *, title: str, alt: str) -> go.Figure:
@@ -34,6 +36,8 @@ def table(rows: Sequence[tuple], columns: Sequence[str] | None = None, *, title:
         )
     cells = [["" if row[i] is None else str(row[i]) for row in rows] for i in range(len(names))]
     widths = _widths(names, cells)
+    width = min(WIDTH, max(20 + sum(widths), 20 + TITLE_LETTER * len(title), NARROW))
+    caption = textwrap.wrap(alt, int((width - 20) / LETTER))
     lines = [max(math.ceil(len(cell) * LETTER / (width - 16)) for cell, width in zip(row, widths, strict=True))
              for row in zip(*cells, strict=True)]  # fmt: skip
     figure = Figure(
@@ -47,21 +51,21 @@ def table(rows: Sequence[tuple], columns: Sequence[str] | None = None, *, title:
         part.update(align="left", fill_color="rgba(0,0,0,0)", line_color=GRID, font=dict(color=INK, size=12))
     figure.update_layout(
         template=TEMPLATE,
-        title=dict(text=title, subtitle=dict(text=_plain(alt), font=dict(size=12, color=INK))),
+        title=dict(text=title, subtitle=dict(text="<br>".join(map(_plain, caption)), font=dict(size=12, color=INK))),
         meta={"alt": alt},
-        width=WIDTH,
-        height=110 + sum(LINE * max(1, count) + 7 for count in lines),
-        margin=dict(l=10, r=10, t=66, b=10),
+        width=round(width),
+        height=92 + 18 * len(caption) + sum(LINE * max(1, count) + 7 for count in lines),
+        margin=dict(l=10, r=10, t=48 + 18 * len(caption), b=10),
     )
     return figure
 
 
 def _widths(names: list[str], cells: list[list[str]]) -> list[float]:
-    """The width of each column in pixels: what its longest cell needs; the widest gives way where all do not fit."""
+    """The width of each column in pixels: what its longest cell needs; where all do not fit, the widest gives way."""
     needed = [max(map(len, [name, *column])) * LETTER + 24 for name, column in zip(names, cells, strict=True)]
     widest = needed.index(max(needed))
     others = sum(needed) - needed[widest]
-    needed[widest] = max(120.0, WIDTH - 20 - others)
+    needed[widest] = min(needed[widest], max(120.0, WIDTH - 20 - others))
     return needed
 
 

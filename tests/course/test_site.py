@@ -16,6 +16,7 @@ from mechinterp_course.course.markup import GLOSSARY
 from mechinterp_course.course.site import layout, prepare
 from mechinterp_course.course.site.executed import _whole
 from mechinterp_course.errors import CourseError
+from mechinterp_course.interp import tables
 from mechinterp_course.tutor import catalog
 
 PLOT = {
@@ -54,6 +55,28 @@ def test_a_plot_becomes_data_and_says_what_it_shows(book):
     assert (
         html.count("</script>") == 1 and "Two bars" in re.sub(" +", " ", html) and "<b>" not in html.split("<script")[0]
     )
+
+
+def test_a_table_becomes_a_table_that_can_be_read_cell_by_cell(book):
+    drawn = tables.table([("a<b", 1), ("c", None)], ["one & all", "two"], title="T <3", alt="What it shows.")
+    ((output,),) = (cell.outputs for cell in page(book, code("t", {prepare.PLOT: json.loads(drawn.to_json())})).cells)
+    html = output.data["text/html"]
+    assert "<td>a&lt;b</td><td>1</td></tr><tr><td>c</td><td></td></tr>" in html
+    assert '<th scope="col">one &amp; all</th>' in html and "T &lt;3" in html and "What it shows." in html
+    assert "<script" not in html
+
+
+def test_a_progress_bar_leaves_what_it_showed_last(book):
+    bar = "reading:  10%\rreading:  60%\rreading: 100%"
+    for text, shown in [
+        (f"before\n{bar}\nafter\n", "before\nreading: 100%\nafter\n"),
+        (f"{bar}\r      \r3 files\n", "3 files\n"),
+        ("one\r\ntwo\r\n", "one\ntwo\n"),
+    ]:
+        cell = nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("stream", text=text)])
+        assert [output.text for output in page(book, cell).cells[0].outputs] == [shown]
+    gone = nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("stream", text=f"{bar}\r      \r")])
+    assert page(book, gone).cells[0].outputs == []
 
 
 def test_questions_open_on_a_click_and_never_show_the_answer_before(book):

@@ -34,10 +34,17 @@ def test_text_is_not_read_as_markup():
 
 
 def test_a_long_cell_makes_the_figure_higher_not_wider():
-    short, long = (table([("a", "word " * n)], ["x", "y"], **SAID) for n in (1, 100))
-    assert long.layout.height > short.layout.height
-    assert long.layout.width == short.layout.width
+    short, long, longer = (table([("a", "word " * n)], ["x", "y"], **SAID) for n in (30, 100, 200))
+    assert longer.layout.height > long.layout.height > short.layout.height
+    assert longer.layout.width == long.layout.width
     assert sum(long.data[0].columnwidth) <= long.layout.width
+
+
+def test_a_small_table_is_no_wider_than_it_must_be_and_its_caption_wraps():
+    small, large = (table([("a", "word " * n)], ["x", "y"], title="T", alt="Some words. " * 9) for n in (1, 30))
+    assert small.layout.width < large.layout.width
+    lines = small.layout.title.subtitle.text.split("<br>")
+    assert len(lines) > 1 and small.layout.margin.t > large.layout.margin.t
 
 
 @pytest.mark.parametrize("rows, columns", [([(1, 2)], ["a"]), ([(1,)], None), ([], None), ([(1, 2), (1,)], ["a", "b"])])

@@ -26,7 +26,9 @@ def page(made: nbformat.NotebookNode, course: Course) -> nbformat.NotebookNode:
     for number, cell in enumerate(cells):
         for place, output in enumerate(cell.get("outputs", [])):
             if PLOT in output.get("data", {}):
-                output["data"] = {"text/html": plot(output["data"][PLOT], f"plot-{number}-{place}")}
+                drawn = output["data"][PLOT]
+                made_of = table(drawn) if _is_table(drawn) else plot(drawn, f"plot-{number}-{place}")
+                output["data"] = {"text/html": made_of}
     metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python", "pygments_lexer": "ipython3"},
@@ -51,6 +53,9 @@ def _cell(cell: nbformat.NotebookNode, course: Course) -> nbformat.NotebookNode:
 def _output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     """Return an output without what needs a kernel; None where nothing is left, or it repeats what a plot says already."""
     data = output.get("data")
+    if output.output_type == "stream":
+        text = settled(output.text)
+        return nbformat.from_dict({**output, "text": text}) if text.strip() else None
     if data is None:
         return output
     if _UNSEEN.match(data.get("text/html", "")):
@@ -59,6 +64,11 @@ def _output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     if WIDGET in data and "text/html" not in kept:
         kept = {"text/html": f"<pre>{html.escape(str(data.get('text/plain', '')))}</pre>"}
     return nbformat.from_dict({**output, "data": kept}) if kept else None
+
+
+def settled(text: str) -> str:
+    """Return what a stream shows in the end: a progress bar writes over its own line, again and again."""
+    return "\n".join(line.rpartition("\r")[2] for line in text.replace("\r\n", "\n").split("\n"))
 
 
 # --- questions ------------------------------------------------------------------------------------------------------
@@ -104,6 +114,32 @@ def plot(figure: dict, name: str) -> str:
         f'<figcaption class="unseen">{html.escape(said)}</figcaption></figure>'
         f'<script type="application/json">{drawn}</script>'
     )
+
+
+def _is_table(figure: dict) -> bool:
+    return [trace.get("type") for trace in figure.get("data", [])] == ["table"]
+
+
+def table(figure: dict) -> str:
+    """Return a plotly table as a table of HTML, which fits any width and can be read cell by cell."""
+    (trace,) = figure["data"]
+    title = figure.get("layout", {}).get("title", {}).get("text", "")
+    said = (figure.get("layout", {}).get("meta") or {}).get("alt", "")
+    columns = [*trace["header"]["values"]], [*trace["cells"]["values"]]
+    heads = "".join(f'<th scope="col">{_words(name)}</th>' for name in columns[0])
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{_words(cell)}</td>' for cell in row)}</tr>" for row in zip(*columns[1], strict=True)
+    )
+    return (
+        f'<div class="table" tabindex="0" role="region" aria-label="{_words(title)}">'
+        f"<table><caption><strong>{_words(title)}</strong><br>{html.escape(said)}</caption>"
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _words(text) -> str:
+    """Plotly's own little markup without its elements, as HTML."""
+    return html.escape(html.unescape(re.sub(r"</?(?:b|i|br|sub|sup|em|span)\b[^>]*>", " ", str(text))).strip())
 
 
 def _pixels(layout: dict, side: str, usual: int) -> int:
