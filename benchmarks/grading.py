@@ -1,7 +1,10 @@
 """How fast a class is graded: `mechinterp class grade` beside `nbgrader autograde`, on the same honest submissions.
 
 Run: python benchmarks/grading.py                                    500 submissions, 2 workers; writes grading.json
-     python benchmarks/grading.py --submissions 6 --labs 00 --baseline 2 --to /tmp/small.json     a few minutes
+     python benchmarks/grading.py --labs 06,14                       of those, only what these labs get; the others later
+     python benchmarks/grading.py --submissions 36 --labs 00 --baseline 2 --to /tmp/small.json     a few minutes
+
+All of it takes hours. A lab's row is written as soon as it is measured, and a later call with the same numbers goes on from there.
 
 For each lab: `nbgrader autograde --force` over its first 20 submissions, in one process, with a gradebook that knows them
 already; then all of its submissions by Dask workers, sandboxed. The two give the same scores, or the difference is listed. Last, a
@@ -41,7 +44,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--submissions", type=int, default=500, help="over all labs")
     parser.add_argument("--baseline", type=int, default=20, help="submissions of each lab that nbgrader grades too")
-    parser.add_argument("--labs", default="", help="numbers, as 00,06; default: all")
+    parser.add_argument(
+        "--labs", default="", help="measure these now, as 00,06; default: all that are not measured yet"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cluster", type=int, default=4, help="worker processes of the simulated cluster; 0: none")
     parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(".json"))
@@ -76,18 +81,30 @@ def _held(process: psutil.Process) -> int:
         return 0
 
 
-def make_class(root: Path, options: argparse.Namespace) -> tuple[folder.ClassFolder, dict[str, dict[str, dict]]]:
+def machine() -> dict:
+    return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
+
+
+def labs_to_measure(options: argparse.Namespace, measured: dict) -> list[str]:
+    """Return the labs that are asked for, or all that have no row yet."""
+    names = [name for name in options.labs.split(",") if name]
+    stems = [lesson.stem for lesson in course().lessons if (lesson.folder / "checks.py").is_file()]
+    chosen = {course().lesson(name).stem for name in names}
+    return [stem for stem in stems if (stem in chosen if names else stem not in measured)]
+
+
+def make_class(
+    root: Path, labs: list[str], options: argparse.Namespace
+) -> tuple[folder.ClassFolder, dict[str, dict[str, dict]]]:
     """Make a class folder with honest submissions; return it, and what was written in each: {lab: {student: ...}}."""
     book = course()
-    wanted = [name for name in options.labs.split(",") if name] or [
-        lesson.stem for lesson in book.lessons if (lesson.folder / "checks.py").is_file()
-    ]
-    making.init(root, book, wanted)
+    every = [lesson.stem for lesson in book.lessons if (lesson.folder / "checks.py").is_file()]
+    making.init(root, book, labs)
     made, plans = folder.ClassFolder(root), {}
-    each, more = divmod(options.submissions, len(made.labs))
-    for at, lab in enumerate(made.labs):
+    each, more = divmod(options.submissions, len(every))
+    for lab in made.labs:
         released, ways, plans[lab] = made.released(lab), choices(book, book.lesson(lab)), {}
-        for number in range(each + (at < more)):
+        for number in range(each + (every.index(lab) < more)):
             one = make(released, ways, number, options.seed)
             path = root / "submitted" / one.student / lab / f"{lab}.ipynb"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +175,7 @@ def compare(made: folder.ClassFolder, lab: str, plans: dict, options: argparse.N
     per_base, per_ours = base["seconds"] / len(students), ours["seconds"] / len(plans)
     text = (course().lesson(lab).folder / "lab.py").read_text(encoding="utf-8")
     return {
+        "machine": machine(),
         "submissions": len(plans),
         "imports_transformer_lens": "transformer_lens" in text or "models.load" in text,
         "nbgrader": {
@@ -236,23 +254,27 @@ def main() -> None:
     options = arguments()
     os.environ["OMP_NUM_THREADS"] = "1"  # for both: a process on each core, not several threads on both
     result = {
-        "machine": {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in VERSIONS},
-        "asked": {key: value for key, value in vars(options).items() if key != "to"},
+        "asked": {key: value for key, value in vars(options).items() if key not in ("to", "labs", "cluster")},
         "labs": {},
         "cluster": None,
     }
+    if options.to.is_file():
+        before = json.loads(options.to.read_text())
+        if all(before[key] == result[key] for key in ("versions", "asked")):
+            result = before
+    labs = labs_to_measure(options, result["labs"])
     with tempfile.TemporaryDirectory(prefix="mi-class-") as name:
-        made, plans = make_class(Path(name) / "class", options)
-        for lab in made.labs:
+        made, plans = make_class(Path(name) / "class", labs, options)
+        for lab in labs:
             print(f"{lab} ...", file=sys.stderr, flush=True)
             result["labs"][lab] = compare(made, lab, plans[lab], options)
+            result["labs"] = dict(sorted(result["labs"].items()))
+            result["submissions"] = sum(row["submissions"] for row in result["labs"].values())
             options.to.write_text(json.dumps(result, indent=1) + "\n")  # what is measured is kept, whatever comes
-        if options.cluster:
-            lab = made.labs[0]
-            result["cluster"] = with_a_death(made, lab, plans[lab], options.cluster)
-    result["submissions"] = sum(row["submissions"] for row in result["labs"].values())
-    options.to.write_text(json.dumps(result, indent=1) + "\n")
+        if options.cluster and labs and not result["cluster"]:
+            result["cluster"] = with_a_death(made, labs[0], plans[labs[0]], options.cluster)
+            options.to.write_text(json.dumps(result, indent=1) + "\n")
     show(result)
 
 

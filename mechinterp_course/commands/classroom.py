@@ -84,6 +84,12 @@ def grade(
         bool,
         typer.Option("--unsafe", help="Grade without a sandbox. Students' code then runs as you, on your files."),
     ] = False,
+    all_cells: Annotated[
+        bool,
+        typer.Option(
+            "--all-cells", help="Run the cells that only show something, too: for their pictures, not for points."
+        ),
+    ] = False,
     again: Annotated[bool, typer.Option("--again", help="Grade what is graded already, too.")] = False,
     student: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Only this student; may be given several times.")
@@ -98,7 +104,8 @@ def grade(
     Nothing is graded twice: a submission is new when it, the lab or its
     checks have changed. Stop with Ctrl-C whenever you like; the next call
     goes on. A damaged or hostile submission ends as failed, with the reason,
-    and stops nobody else.
+    and stops nobody else. The lab's own cells on which no answer depends do
+    not run: they show what an answer does.
     """
     from dataclasses import replace
 
@@ -109,6 +116,7 @@ def grade(
     made, course, labs = _class(folder, lesson)
     limits = replace(Limits(), wall_seconds=seconds) if seconds else Limits()
     options = {"workers": workers, "scheduler": scheduler, "unsafe": unsafe, "again": again, "limits": limits}
+    options["all_cells"] = all_cells
     with class_screen.grading() as show:
         for record in session.grade(made, course, labs, students=student or (), began=show.began, **options):
             show.graded(record)

@@ -7,6 +7,7 @@ its answer. Imports IPython, `answers` and `wire`.
 
 import base64
 import builtins
+import contextlib
 import os
 import signal
 import socket
@@ -220,12 +221,19 @@ def _run(shell: InteractiveShell, page: Page, source: str) -> dict:
 
 def _snapshot(over: socket.socket, examined: list, at: int, name: str, names: dict) -> None:
     """Copy this process; the copy shows the answer as it is here, whatever later cells do."""
-    if os.fork():
+    copied = os.fork()
+    if copied:
+        # What ends the cells' process and its children leaves the copy: said by both, because either may be first.
+        with contextlib.suppress(OSError):
+            os.setpgid(copied, copied)
         examined[at].close()
         return
     try:
-        os.setpgid(0, 0)  # what ends the cells' process and its children leaves this one
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
         over.close()
+        for other in examined[:at] + examined[at + 1 :]:
+            other.close()  # else a copy that has ended would seem to be there for as long as this one is
         sys.stdout = sys.stderr = _Stream(Page(0), "stdout")
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         answers.serve(examined[at], name, names)

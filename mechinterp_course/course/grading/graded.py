@@ -33,6 +33,7 @@ class Job:
     submission: str | bytes = field(repr=False)  # the student's notebook as it came
     limits: Limits = Limits()
     unsafe: bool = False  # without a sandbox
+    all_cells: bool = False  # also those that only show something
 
 
 @dataclass(frozen=True)

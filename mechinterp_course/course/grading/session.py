@@ -55,6 +55,7 @@ def grade(
     workers: int | None = None,
     scheduler: str | None = None,
     unsafe: bool = False,
+    all_cells: bool = False,
     again: bool = False,
     students: Iterable[str] = (),
     limits: Limits | None = None,
@@ -73,7 +74,7 @@ def grade(
             key = records.key_of(submission, b"", todo.releases[submission.lesson])
             graded = Graded(submission.student, submission.lesson, FAILED, submission.trouble)
             yield _written(made, book, key, graded)
-        jobs = _jobs(made, todo, keys, limits or Limits(), unsafe)
+        jobs = _jobs(made, todo, keys, limits or Limits(), unsafe, all_cells)
         if len(broken) == len(todo.new):
             return
         for graded in farm.run(jobs, workers, scheduler, one):
@@ -81,7 +82,7 @@ def grade(
             yield _written(made, book, key, _noted(graded, note))
 
 
-def _jobs(made: ClassFolder, todo: Plan, keys: dict, limits: Limits, unsafe: bool) -> Iterator[Job]:
+def _jobs(made: ClassFolder, todo: Plan, keys: dict, limits: Limits, *how: bool) -> Iterator[Job]:
     """Yield a job for each new submission; what it was made of is noted in `keys`. Read one by one: a class is large."""
     sources = {lab: made.source(lab) for lab in todo.releases}
     for submission in todo.new:
@@ -90,7 +91,7 @@ def _jobs(made: ClassFolder, todo: Plan, keys: dict, limits: Limits, unsafe: boo
         data = _read(submission)
         key = records.key_of(submission, data, todo.releases[submission.lesson])
         keys[submission.student, submission.lesson] = key, submission.note
-        yield Job(submission.lesson, submission.student, sources[submission.lesson], data, limits, unsafe)
+        yield Job(submission.lesson, submission.student, sources[submission.lesson], data, limits, *how)
 
 
 def _read(submission: Submission) -> bytes:

@@ -15,7 +15,7 @@ import nbformat
 
 from ...errors import CourseError
 from ...tutor.catalog import course
-from . import flags, harmless, release, warm
+from . import flags, harmless, needed, release, warm
 from .graded import FAILED, GRADED, REPAIRED, Graded, Job, Outcome
 from .meter import Meter
 from .rebuild import Cell, Rebuilt, rebuild
@@ -34,6 +34,9 @@ class Page:
     seconds: float = 0.0
 
 
+IDLE = Page([{"output_type": "stream", "name": "stdout", "text": needed.SAID + "\n"}])
+
+
 @dataclass
 class Run:
     """A notebook on its way through the box."""
@@ -43,6 +46,7 @@ class Run:
     deadline: float
     pages: dict[str, Page] = field(default_factory=dict)
     answers: dict[str, socket.socket] = field(default_factory=dict)  # by check cell: our end of the way to its copy
+    idle: set[str] = field(default_factory=set)  # cells that only show something: they do not run
     left_out: dict[str, str] = field(default_factory=dict)  # cells that ended their process, and how
     reason: str = ""
 
@@ -76,7 +80,8 @@ def _run_and_judge(job: Job, made: release.Release, rebuilt: Rebuilt, started: f
         lesson = course().lesson(job.lesson)
         session = bench.session(job.limits, made.modules, _models(lesson))
         with contextlib.closing(session), Meter(session.process.pid, job.limits.memory_mib) as meter:
-            run = Run(job, rebuilt.cells, time.monotonic() + job.limits.wall_seconds)
+            idle = set() if job.all_cells else needed.not_needed(rebuilt.cells)
+            run = Run(job, rebuilt.cells, time.monotonic() + job.limits.wall_seconds, idle=idle)
             with contextlib.closing(run):
                 _run_cells(run, session)
                 session.order("kill")
@@ -124,7 +129,7 @@ def _attempt(run: Run, session: warm.Session) -> tuple[Cell, str] | None:
     before = None
     try:
         for cell in run.cells:
-            if cell.kind != "code" and cell.role not in ("answer", "code") or cell.id in run.left_out:
+            if cell.kind != "code" and cell.role not in ("answer", "code") or cell.id in {*run.left_out, *run.idle}:
                 continue
             if cell.role == "check" and cell.id not in places:
                 continue
@@ -285,7 +290,7 @@ def _notebook(made: release.Release, rebuilt: Rebuilt, run: Run, outcomes: tuple
         one = {"cell_type": kind, "id": cell.id, "source": source}
         one["metadata"] = json.loads(cell.release.metadata) if cell.release else {}
         if kind == "code":
-            page = run.pages.get(cell.id, Page())
+            page = run.pages.get(cell.id, IDLE if cell.id in run.idle else Page())
             shown = _verdict(verdicts[cell.release.grade_id]) if cell.role == "check" else page.outputs
             one |= {"execution_count": page.count, "outputs": shown}
         cells.append(one)
