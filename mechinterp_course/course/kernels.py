@@ -25,7 +25,7 @@ from nbclient.exceptions import DeadKernelError
 
 from .offline_kernel import REQUESTS
 
-THREADS = "2"
+THREADS = "1"  # small products are slower on two, and where two notebooks run at once each has a core
 START_SECONDS = 60  # what a slow machine may take to start a kernel; not counted against the notebook
 
 

@@ -88,10 +88,13 @@ def save(page, file) -> dict:
     page.keyboard.press("Escape")
     page.keyboard.press("Control+s")
     for _ in range(100):
-        notebook = json.loads(file.read_text(encoding="utf-8"))
+        page.wait_for_timeout(100)
+        try:
+            notebook = json.loads(file.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:  # it is being written
+            continue
         if all(cell["outputs"] for cell in notebook["cells"][1:]):
             return notebook
-        page.wait_for_timeout(100)
     raise AssertionError("JupyterLab did not save the notebook.")
 
 

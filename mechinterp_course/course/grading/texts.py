@@ -44,7 +44,8 @@ a sandbox and in parallel, and shows where the class is stuck. Run every command
    roster. A student who hands in their `progress.jsonl` too (it lies in their workspace; put it beside the notebook)
    lets the report say how long an exercise takes and which hints are used.
 3. **Grade.** `mechinterp class grade` grades whatever is new: each submission is rebuilt from the release, then run in a
-   sandbox of its own. Stop it with Ctrl-C and start it again: nothing is graded twice and nothing is skipped.
+   sandbox of its own. Stop it with Ctrl-C and start it again: nothing is graded twice and nothing is skipped. The lab's own cells
+   that only show something do not run (`--all-cells` runs them, too).
    `mechinterp class status` says how far you are.
 4. **Look.** `mechinterp class report` writes `report.html`: who is where, which mistakes the class makes, which
    exercises are too hard, who needs help, and what the grader mended or flagged. To read single submissions, change

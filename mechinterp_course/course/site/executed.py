@@ -1,6 +1,5 @@
 """Lessons run once, in a kernel without a network, and kept until the lesson, the package or a version changes."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -44,8 +43,7 @@ def _run(course: Course, lesson: Lesson) -> Run:
 
     # With the fetched model, where somebody has fetched it: the site then shows those sections, too.
     environment = {"MECHINTERP_CONTENT": str(course.root), "MECHINTERP_CACHE": str(cache_folder())}
-    patience = float(os.environ.get("MECHINTERP_PATIENCE") or 1)
-    return run(lesson_notebook(course, lesson), SECONDS * patience, environment)
+    return run(lesson_notebook(course, lesson), SECONDS, environment)
 
 
 def _whole(lesson: Lesson, done: Run, memory: Path) -> nbformat.NotebookNode:
