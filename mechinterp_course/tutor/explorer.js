@@ -291,7 +291,7 @@ function render({ model, el }) {
   const place = make("div", "mi-page", undefined, { role: "region", tabindex: "-1" });
   const kept = new Map(model.get("pages").map((page) => [page.id, page]));
   const trail = []; // the features that links were followed from
-  let falling = model.get("falling"), total = 0, loaded = 0, active = -1, opened = null, pause = null, loading = false;
+  let falling = model.get("falling"), total = 0, loaded = 0, active = -1, opened = null, moves = 0, pause = null, loading = false;
 
   const tell = (sentence) => {
     status.textContent = sentence;
@@ -309,6 +309,7 @@ function render({ model, el }) {
   const open = (feature, focus = false, returning = false) => {
     clearTimeout(pause);
     if (feature === opened && !focus) return;
+    moves += 1;
     const draw = (page) => {
       if (returning) trail.pop();
       else if (focus && opened !== null && opened !== page.id) trail.push(opened);
@@ -365,11 +366,12 @@ function render({ model, el }) {
   };
   const again = (show) => {
     loading = true;
+    const before = moves; // whoever has gone on meanwhile is not called back
     ask("list", question(0), (answer) => {
       total = answer.total;
       fill(answer.rows, 0);
       count();
-      if (total) activate(0, show);
+      if (total) activate(0, show && moves === before);
     });
   };
   const turn = () => {
