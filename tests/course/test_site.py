@@ -75,6 +75,9 @@ def test_a_progress_bar_leaves_what_it_showed_last(book):
     ]:
         cell = nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("stream", text=text)])
         assert [output.text for output in page(book, cell).cells[0].outputs] == [shown]
+    pieces = [nbformat.v4.new_output("stream", text=text) for text in ("\rat  10%", "\rat 100%", "\n")]
+    (whole,) = page(book, nbformat.v4.new_code_cell("x", outputs=pieces)).cells[0].outputs
+    assert whole.text == "at 100%\n"
     gone = nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("stream", text=f"{bar}\r      \r")])
     assert page(book, gone).cells[0].outputs == []
 

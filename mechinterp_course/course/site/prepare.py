@@ -46,8 +46,20 @@ def _cell(cell: nbformat.NotebookNode, course: Course) -> nbformat.NotebookNode:
         shown = {"predict": prediction, "quiz": quiz, "reveal": reveal}[asked[1]](course.questions[asked[2]])
         return new_cell("markdown", shown, cell.id)
     kept = nbformat.from_dict(cell)
-    kept["outputs"] = [shown for output in cell.get("outputs", []) if (shown := _output(output))]
+    kept["outputs"] = [shown for output in _joined(cell.get("outputs", [])) if (shown := _output(output))]
     return kept
+
+
+def _joined(outputs: list) -> list:
+    """Return the outputs with what came on one stream, piece by piece, in one: a progress bar comes in many."""
+    joined = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == last.get("output_type") == "stream" and output.name == last.name:
+            last["text"] += output.text
+        else:
+            joined.append(nbformat.from_dict(output))
+    return joined
 
 
 def _output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
