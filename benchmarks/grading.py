@@ -85,12 +85,15 @@ def machine() -> dict:
     return {"system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
 
 
+def every_lab() -> list[str]:
+    return [lesson.stem for lesson in course().lessons if (lesson.folder / "checks.py").is_file()]
+
+
 def labs_to_measure(options: argparse.Namespace, measured: dict) -> list[str]:
     """Return the labs that are asked for, or all that have no row yet."""
     names = [name for name in options.labs.split(",") if name]
-    stems = [lesson.stem for lesson in course().lessons if (lesson.folder / "checks.py").is_file()]
     chosen = {course().lesson(name).stem for name in names}
-    return [stem for stem in stems if (stem in chosen if names else stem not in measured)]
+    return [stem for stem in every_lab() if (stem in chosen if names else stem not in measured)]
 
 
 def make_class(
@@ -98,7 +101,7 @@ def make_class(
 ) -> tuple[folder.ClassFolder, dict[str, dict[str, dict]]]:
     """Make a class folder with honest submissions; return it, and what was written in each: {lab: {student: ...}}."""
     book = course()
-    every = [lesson.stem for lesson in book.lessons if (lesson.folder / "checks.py").is_file()]
+    every = every_lab()
     making.init(root, book, labs)
     made, plans = folder.ClassFolder(root), {}
     each, more = divmod(options.submissions, len(every))

@@ -67,3 +67,16 @@ def go_to(page, address: str, name: str, look: str = "Light") -> None:
 def wait_for_kernel(page, milliseconds: int = 120_000) -> None:
     """Wait until the notebook in front has its kernel, as the bar at the bottom says: the toolbar's circle looks idle before there is one."""
     page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for(state="attached", timeout=milliseconds)
+
+
+def saved(page, file: Path, whole) -> dict:
+    """Return a notebook once JupyterLab has written it and `whole(notebook)` holds."""
+    for _ in range(100):
+        page.wait_for_timeout(200)
+        try:
+            notebook = json.loads(file.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:  # it is being written
+            continue
+        if whole(notebook):
+            return notebook
+    raise AssertionError("JupyterLab did not save the notebook.")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 from planted_features import planted_table
-from served import go_to, served, wait_for_kernel
+from served import go_to, saved, served, wait_for_kernel
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("explorer in JupyterLab")]
 
@@ -48,19 +48,6 @@ def run_all(page):
     explorer = page.locator(".mechinterp-explorer").first
     explorer.locator("[role=option]").nth(39).wait_for(state="attached", timeout=PATIENCE_MS)
     return explorer
-
-
-def written(page, file) -> dict:
-    """Return the notebook once JupyterLab has written it with its outputs and widgets."""
-    for _ in range(100):
-        page.wait_for_timeout(200)
-        try:
-            notebook = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:  # it is being written
-            continue
-        if notebook["cells"][0]["outputs"] and "widgets" in notebook["metadata"]:
-            return notebook
-    raise AssertionError("JupyterLab did not save the notebook.")
 
 
 def stop_kernels(address: str) -> None:
@@ -212,7 +199,9 @@ def test_saved_and_without_a_kernel_it_shows_its_first_features_and_says_how_to_
     page.locator(".jp-Notebook").first.click(position={"x": 5, "y": 5})
     page.keyboard.press("Escape")
     page.keyboard.press("Control+s")
-    notebook = written(page, workspace / "explorer.ipynb")
+    notebook = saved(
+        page, workspace / "explorer.ipynb", lambda made: made["cells"][0]["outputs"] and "widgets" in made["metadata"]
+    )
     assert len(json.dumps(notebook)) < 400_000  # one explorer, although the cell has run several times
     theirs = json.loads(json.dumps(notebook))
     theirs["cells"][0]["source"] = "# written by somebody else"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import nbformat
 import pytest
-from served import go_to, served, wait_for_kernel
+from served import go_to, saved, served, wait_for_kernel
 
 pytestmark = [pytest.mark.browser, pytest.mark.kernel, pytest.mark.xdist_group("plots in JupyterLab")]
 
@@ -87,15 +87,7 @@ def save(page, file) -> dict:
     """Save the notebook and return it."""
     page.keyboard.press("Escape")
     page.keyboard.press("Control+s")
-    for _ in range(100):
-        page.wait_for_timeout(100)
-        try:
-            notebook = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:  # it is being written
-            continue
-        if all(cell["outputs"] for cell in notebook["cells"][1:]):
-            return notebook
-    raise AssertionError("JupyterLab did not save the notebook.")
+    return saved(page, file, lambda made: all(cell["outputs"] for cell in made["cells"][1:]))
 
 
 def output(page, kind: str):
