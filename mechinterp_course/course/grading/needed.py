@@ -14,6 +14,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from .rebuild import Cell
 
 DYNAMIC = frozenset({"exec", "eval", "globals", "locals", "vars", "get_ipython", "__main__"})
+SHOWS = frozenset({"print", "display"})  # functions that change nothing that they are given
 SAID = "Not run: this cell only shows something. No answer, and no cell that was changed, depends on it."
 
 
@@ -81,16 +82,25 @@ def _top_level(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
 
 
 def _changed(tree: ast.Module) -> set[str]:
-    """Return the names whose things a cell changes: `x[0] = 1`, `x.a = 1`, `del x[0]`, and a call like `x.append(1)` on a line of its own."""
+    """Return the names whose things a cell changes: `x[0] = 1`, `x.a = 1`, `del x[0]`, and `x.append(1)` or `train(x)` on a line of its own."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
             found.add(_root(node))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            found.add(_root(node.value.func) if isinstance(node.value.func, ast.Attribute) else "")
+            found |= _changed_by(node.value)
         if isinstance(node, ast.AugAssign):
             found.add(_root(node.target))
     return found - {""}
+
+
+def _changed_by(call: ast.Call) -> set[str]:
+    """Return the names whose things a call on a line of its own may change: a method's own thing, a function's arguments."""
+    if isinstance(call.func, ast.Attribute):
+        return {_root(call.func)}
+    if isinstance(call.func, ast.Name) and call.func.id in SHOWS:
+        return set()
+    return {_root(given) for given in [*call.args, *(keyword.value for keyword in call.keywords)]}
 
 
 def _root(node: ast.AST) -> str:

@@ -38,6 +38,8 @@ def test_a_cell_that_only_shows_need_not_run_and_what_stands_before_the_first_an
         ("second", "answer", "second = lambda x: [y for _ in x]"),
         ("second", "answer", "class A:\n    def f(self):\n        return y\nsecond = A().f"),
         ("mine", "own", "print(y)"),
+        ("mine", "own", "await y"),  # IPython runs it, Python's own compiler does not
+        ("mine", "own", "[one async for one in y]"),
         ("changed!", "code", "print(y + 1)"),
     ],
 )
@@ -57,6 +59,8 @@ def test_what_a_needed_cell_reads_is_needed_too():
         "data[0] = 2",
         "data.name = 2",
         "data.add_(1)",
+        "fill(data)",
+        "fill(3, into=data.weight)",
         "data += 1",
         "del data[0]",
         "def f():\n    global data\n    data = 1",
