@@ -4,6 +4,7 @@ nbgrader's settings are in the folder's `nbgrader_config.py`, and what is said t
 class) holds for us too. Imports nothing heavy.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from ...tutor.catalog import Course
 SECRET = "class_secret"  # the file with the seed of the hidden checks
 SETTINGS = "nbgrader_config.py"
 MAX_NOTEBOOK_BYTES = 50_000_000
+LINKED = "The notebook, or a folder in which it lies, is a link: what it leads to was not handed in here."
 
 
 @dataclass(frozen=True)
@@ -80,43 +82,64 @@ class ClassFolder:
 
     def released(self, lab: str) -> str:
         """Return the lab as students got it."""
-        return (self.root / "release" / lab / f"{lab}.ipynb").read_text(encoding="utf-8")
+        try:
+            return self.release_file(lab).read_text(encoding="utf-8")
+        except FileNotFoundError as missing:
+            raise CourseError(
+                f"The release of {lab} is gone: {missing.filename} is not there.",
+                f"Put it back, or make it again in the class folder: nbgrader generate_assignment {lab} --force",
+            ) from None
+
+    def release_file(self, lab: str) -> Path:
+        return self.root / "release" / lab / f"{lab}.ipynb"
 
     def submissions(self, labs: Iterable[str] | None = None) -> Iterator[Submission]:
         """Yield what was handed in, by lab and then by student."""
         handed_in = self.root / "submitted"
-        students = sorted(path.name for path in handed_in.iterdir() if path.is_dir()) if handed_in.is_dir() else []
+        students = sorted(path for path in handed_in.iterdir() if path.is_dir()) if handed_in.is_dir() else []
         for lab in self.labs if labs is None else labs:
             for student in students:
-                folder = handed_in / student / lab
-                if folder.is_dir() and not student.startswith("."):
-                    yield _submission(student, lab, folder)
+                if (student / lab).is_dir() and not student.name.startswith("."):
+                    yield _submission(student, lab)
 
     def progress_files(self, student: str) -> list[Path]:
         """Return the progress files that a student handed in, wherever below their folder."""
         return sorted((self.root / "submitted" / student).rglob("progress*.jsonl"))
 
 
-def _submission(student: str, lab: str, folder: Path) -> Submission:
+def _submission(owner: Path, lab: str) -> Submission:
     """Return the notebook in a student's folder; a lone notebook of another name counts, and is mentioned."""
+    student, folder = _shown(owner.name), owner / lab
+    if student != owner.name:
+        return Submission(student, lab, None, "The name of the student's folder is not in UTF-8. Rename the folder.")
+    if owner.is_symlink() or folder.is_symlink():
+        return Submission(student, lab, None, LINKED)
     others = [path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts]
     path, note = folder / f"{lab}.ipynb", ""
     if path not in others and len(others) == 1:
         path = others[0]
-        note = f"The notebook was handed in as {path.relative_to(folder)}, and was taken for {lab}.ipynb."
+        note = f"The notebook was handed in as {_shown(path.relative_to(folder))}, and was taken for {lab}.ipynb."
     elif path not in others:
-        names = ", ".join(sorted(str(other.relative_to(folder)) for other in others)[:5])
+        names = ", ".join(sorted(_shown(other.relative_to(folder)) for other in others)[:5])
         said = f"several notebooks, none of them called {lab}.ipynb: {names}" if others else "no notebook"
         return Submission(student, lab, None, trouble=f"The folder holds {said}.")
     trouble = _unreadable(path, folder)
     return Submission(student, lab, None if trouble else path, trouble, note)
 
 
+def _shown(name: str | Path) -> str:
+    """Return a student's file name as text that can be saved: a name from another system need not be in UTF-8."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def _unreadable(path: Path, folder: Path) -> str:
     """Say why a file cannot be a student's own notebook; "" where it can."""
     try:
-        if not path.resolve(strict=True).is_relative_to(folder.resolve()):
-            return "The notebook is a link to a file elsewhere, not a notebook that was handed in."
+        between = [path, *path.parents]
+        if any(one.is_symlink() for one in between[: between.index(folder)]):
+            return LINKED
+        if not path.is_file():  # to open a pipe would wait for ever
+            return "The notebook is not a file."
         if path.stat().st_size > MAX_NOTEBOOK_BYTES:
             return f"The notebook is larger than {MAX_NOTEBOOK_BYTES // 10**6} MB; the student can clear its outputs."
         with path.open("rb") as file:

@@ -1,7 +1,10 @@
 """Grading a class: what is new is graded once, written by one process, and goes on where it was stopped."""
 
 import json
+import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import stand_in
@@ -116,7 +119,7 @@ def test_what_is_no_notebook_ends_as_failed(made, grade):
     assert {graded.state for graded in done.values()} == {"failed"}
     assert "no notebook" in done["empty"].reason
     assert "a.ipynb, b.ipynb" in done["two"].reason
-    assert "a link to a file elsewhere" in done["linked"].reason
+    assert "is a link" in done["linked"].reason
     assert scores(made) == {"empty": 0, "two": 0, "linked": 0}
 
 
@@ -126,6 +129,67 @@ def test_a_lone_notebook_of_another_name_counts(made, grade):
     graded = grade()["a"].graded
     assert (graded.state, graded.points) == ("repaired", 1)
     assert "handed in as homework (1).ipynb" in graded.repairs[0]
+
+
+@pytest.mark.parametrize(
+    "of", ["submitted/b", "submitted/b/00_rows", "submitted/b/00_rows/00_rows.ipynb", "source/00_rows"]
+)
+def test_what_lies_behind_a_link_is_nobodys_work(made, grade, of):
+    """A folder can be a link, too: the notebook in it is somebody else's."""
+    submit(made, "b", {"row_sums": SUMS})
+    place = made.root / "submitted" / "a" / LAB
+    place = {"b": place.parent, f"{LAB}.ipynb": place / f"{LAB}.ipynb"}.get(Path(of).name, place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(made.root / of)
+    done = grade()
+    assert (done["a"].graded.state, done["a"].graded.points) == ("failed", 0) and "is a link" in done["a"].graded.reason
+    assert done["b"].graded.points == 1
+
+
+def test_a_link_deeper_in_the_folder_is_not_followed(made, grade):
+    submit(made, "b", {"row_sums": SUMS})
+    folder = made.root / "submitted" / "a" / LAB
+    folder.mkdir(parents=True)
+    (folder / "mine").symlink_to(made.root / "submitted" / "b" / LAB)
+    assert grade()["a"].graded.state == "failed"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(made, grade):
+    folder = made.root / "submitted" / "a" / LAB
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / f"{LAB}.ipynb")
+    assert "is not a file" in grade()["a"].graded.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="this system's file names are always in UTF-8")
+def test_names_that_are_not_in_utf8_stop_nobody(made, grade):
+    """As `unzip` leaves them of an archive from Windows."""
+    path = submit(made, "a", {"row_sums": SUMS})
+    path.rename(path.with_name(os.fsdecode(b"L\xf6sung.ipynb")))
+    path = submit(made, "b", {"row_sums": SUMS})
+    path.rename(path.with_name(os.fsdecode(b"\xf6.ipynb")))
+    (path.parent / "second.ipynb").write_text("{}")
+    path = submit(made, "c", {"row_sums": SUMS})
+    path.parents[1].rename(path.parents[2] / os.fsdecode(b"J\xf6rg"))
+    done = {student: record.graded for student, record in grade().items()}
+    assert (done["a"].state, done["a"].points) == ("repaired", 1) and "L\ufffdsung.ipynb" in done["a"].repairs[0]
+    assert done["b"].state == "failed" and "several notebooks" in done["b"].reason
+    assert done["J\ufffdrg"].state == "failed" and "Rename the folder" in done["J\ufffdrg"].reason
+    assert grade() == {}
+
+
+def test_a_release_that_was_moved_away_is_made_again(made, grade):
+    submit(made, "a", {"row_sums": SUMS})
+    shutil.rmtree(made.root / "release")
+    assert grade()["a"].graded.points == 1
+    assert made.release_file(LAB).is_file()
+
+
+def test_without_a_release_it_says_how_to_make_it(made):
+    shutil.rmtree(made.root / "release")
+    with pytest.raises(CourseError, match=f"release of {LAB} is gone.*nbgrader generate_assignment {LAB} --force"):
+        made.released(LAB)
 
 
 def test_a_lost_gradebook_is_filled_from_what_was_graded(made, calls, grade):
@@ -161,6 +225,10 @@ def test_late_submissions_lose_what_the_settings_say(made, grade):
     grade()
     with opened(made) as book:
         assert book.penalties(LAB) == {"late": 1.0}
+        book.gradebook.update_or_create_assignment(LAB, duedate="2026-02-01 00:00:00 UTC")
+    grade(again=True)
+    with opened(made) as book:
+        assert book.penalties(LAB) == {}, "the date was moved"
 
 
 def test_two_who_grade_at_once_are_told(made, grade):
