@@ -42,7 +42,7 @@ class Book:
         return sorted(found, key=lambda student: student.id)
 
     def enter(self, lab: str) -> None:
-        """Make sure that the lab is in the gradebook, with the check cells that it has now; a new database has none."""
+        """Make sure that the lab is released, and in the gradebook with the check cells that it has now; a new database has none."""
         if lab in self.known:
             return
         from nbgrader.api import MissingEntry
@@ -56,7 +56,7 @@ class Book:
             there = {cell.name for cell in self.gradebook.find_notebook(lab, lab).grade_cells}
         except MissingEntry:
             there = set()
-        if not expected <= there:
+        if not expected <= there or not self.made.release_file(lab).is_file():
             self.gradebook.db.rollback()  # nbgrader's command writes in a process of its own
             release(self.made.root, lab, "--force")
             self.gradebook.db.expire_all()
@@ -80,7 +80,8 @@ class Book:
         self.gradebook.db.commit()
         if graded.notebook:
             self._put(graded, folder)
-        if submission.total_seconds_late > 0:
+        # A penalty that was taken before goes when the date it was due has moved.
+        if submission.total_seconds_late > 0 or submission.late_submission_penalty:
             self._late(graded)
 
     def _submission(self, graded: Graded, folder: Path):
