@@ -95,7 +95,12 @@ def grade(
         list[str] | None, typer.Option(metavar="ID", help="Only this student; may be given several times.")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=1, metavar="S", help="What one submission may take. Default: 300.")
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="S",
+            help="What the cells of one submission may take, and its checks as much again. Default: 300.",
+        ),
     ] = None,
     folder: Folder = None,
 ) -> None:

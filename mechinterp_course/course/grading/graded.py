@@ -12,7 +12,7 @@ GRADED, REPAIRED, FAILED = "graded", "repaired", "failed"
 class Limits:
     """What one submission may use. It is stopped when it reaches a limit, and what it has earned by then is kept."""
 
-    wall_seconds: float = 300.0
+    wall_seconds: float = 300.0  # for all its cells, and as much again for all its checks
     cell_seconds: float = 60.0  # for one cell, or for all that the checks of one exercise ask of the answer
     cpu_seconds: int = 600  # of each of its processes, over all threads
     memory_mib: int = 4096  # of all its processes together, its files included

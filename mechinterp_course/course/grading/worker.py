@@ -2,7 +2,8 @@
 
 First all cells run in the box, one after the other; where a check cell stands, the box keeps a copy of the process. Then each
 copy is examined from outside. So nothing of the hidden inputs is there while cells can still show something. A cell that does
-not end is interrupted, one that ends its process is left out in a second attempt, and what was earned stays earned.
+not end is interrupted, one that ends its process is left out in a second attempt, and what was earned stays earned: the checks
+have a time of their own, however long the cells took.
 """
 
 import contextlib
@@ -43,7 +44,7 @@ class Run:
 
     job: Job
     cells: list[Cell]
-    deadline: float
+    deadline: float  # for the cells, and then for the checks
     pages: dict[str, Page] = field(default_factory=dict)
     answers: dict[str, socket.socket] = field(default_factory=dict)  # by check cell: our end of the way to its copy
     idle: set[str] = field(default_factory=set)  # cells that only show something: they do not run
@@ -85,6 +86,7 @@ def _run_and_judge(job: Job, made: release.Release, rebuilt: Rebuilt, started: f
             with contextlib.closing(run):
                 _run_cells(run, session)
                 session.order("kill")
+                run.deadline = time.monotonic() + job.limits.wall_seconds
                 outcomes = tuple(_examine(run, bench, cell) for cell in run.cells if cell.role == "check")
     return _graded(job, made, rebuilt, run, outcomes, meter, started)
 
@@ -110,15 +112,23 @@ def _run_cells(run: Run, session: warm.Session) -> None:
         run.left_out[cell.id] = how
         page = run.pages.setdefault(cell.id, Page())
         page.outputs.append(_error("Stopped", f"{how} The notebook went on without this cell."))
-        if time.monotonic() >= run.deadline:
-            run.reason = f"It had not ended after {run.job.limits.wall_seconds:.0f} seconds; the cells behind {cell.id} did not run."
+        if _is_over(run, cell):
             return
         if attempt == ATTEMPTS - 1:
             run.reason = f"Its process ended {ATTEMPTS} times, the last time in the cell {cell.id}; the cells behind it did not run."
 
 
+def _is_over(run: Run, last: Cell | None) -> bool:
+    """Whether the time for the cells has passed; then the reason says at which cell."""
+    if time.monotonic() < run.deadline:
+        return False
+    where = f"; the cells behind {last.id} did not run" if last else ""
+    run.reason = f"It had not ended after {run.job.limits.wall_seconds:.0f} seconds{where}."
+    return True
+
+
 def _attempt(run: Run, session: warm.Session) -> tuple[Cell, str] | None:
-    """Run the cells in a new process; return the cell in which it ended, and how, or None when all have run."""
+    """Run the cells in a new process; return the cell in which it ended, and how, or None when all have run, or the time is over."""
     checks = [cell for cell in run.cells if cell.role == "check" and cell.id not in run.answers]
     pairs = {cell.id: socket.socketpair() for cell in checks}
     ours, theirs = socket.socketpair()
@@ -133,6 +143,8 @@ def _attempt(run: Run, session: warm.Session) -> tuple[Cell, str] | None:
                 continue
             if cell.role == "check" and cell.id not in places:
                 continue
+            if _is_over(run, before):
+                return None
             asked = {"do": "run", "source": cell.source}
             if cell.role == "check":
                 asked = {"do": "snapshot", "at": places[cell.id], "exercise": cell.release.exercise}
@@ -154,7 +166,11 @@ def _attempt(run: Run, session: warm.Session) -> tuple[Cell, str] | None:
 def _one(run: Run, session: warm.Session, wire: Wire, cell: Cell, asked: dict) -> str:
     """Run one cell and keep what it showed; return how its process ended, or "" when it goes on."""
     started = time.monotonic()
-    until = min(started + run.job.limits.cell_seconds, run.deadline)
+    limits = run.job.limits
+    until = min(started + limits.cell_seconds, run.deadline)
+    not_ended = f"It had not ended after {limits.cell_seconds:.0f} seconds"
+    if until == run.deadline:
+        not_ended = f"The notebook's {limits.wall_seconds:.0f} seconds were over before it had ended"
     interrupted = False
     try:
         wire.deadline = until
@@ -170,10 +186,7 @@ def _one(run: Run, session: warm.Session, wire: Wire, cell: Cell, asked: dict) -
                 interrupted, until = True, time.monotonic() + GRACE_SECONDS
                 session.order("interrupt")
             elif time.monotonic() >= until:
-                return _end(
-                    session,
-                    f"It had not ended after {run.job.limits.cell_seconds:.0f} seconds, and could not be interrupted.",
-                )
+                return _end(session, f"{not_ended}, and it could not be interrupted.")
         wire.deadline = max(until, time.monotonic() + GRACE_SECONDS)
         said, _ = wire.receive()
     except TimeoutError:
@@ -188,9 +201,7 @@ def _one(run: Run, session: warm.Session, wire: Wire, cell: Cell, asked: dict) -
     count = said.get("count")
     outputs = harmless.outputs(said.get("outputs"))
     if interrupted:
-        outputs.append(
-            _error("Stopped", f"It had not ended after {run.job.limits.cell_seconds:.0f} seconds and was interrupted.")
-        )
+        outputs.append(_error("Stopped", f"{not_ended}, and it was interrupted."))
     if cell.id not in run.pages:  # a second attempt shows nothing twice
         run.pages[cell.id] = Page(outputs, count if type(count) is int else None, time.monotonic() - started)
     return ""
@@ -218,10 +229,9 @@ def _examine(run: Run, bench: warm.Bench, cell: Cell) -> Outcome:
     if over is None:
         told = f"✗ {name}\nIts check was not reached. {run.reason}".strip()
     elif left <= 0:
-        told = f"✗ {name}\nThe notebook's time was over before its check."
-        run.reason = (
-            run.reason or f"It took longer than {run.job.limits.wall_seconds:.0f} seconds; not every check was reached."
-        )
+        told = f"✗ {name}\nThe time for checks was over before its check."
+        late = f"Its checks took longer than {run.job.limits.wall_seconds:.0f} seconds; not every one was reached."
+        run.reason = run.reason or late
     else:
         found = bench.examine(over, name, ours.seed, min(run.job.limits.cell_seconds, left))
         told = "\n".join(found["lines"]) if found else f"✗ {name}\nIts checks did not end on what {name} returned."

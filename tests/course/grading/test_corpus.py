@@ -7,12 +7,13 @@ import os
 import shutil
 import socket
 import sys
+from dataclasses import replace
 
 import cheats  # noqa: F401 - adds its submissions to the corpus
 import nbformat
 import psutil
 import pytest
-from corpus import ALL, NONE, SUBMISSIONS, UNREADABLE
+from corpus import ALL, FIRST, NONE, SUBMISSIONS, UNREADABLE, answer, put, solve
 from planted import plant
 
 from mechinterp_course.course.build import release_notebook, source_notebook
@@ -160,3 +161,33 @@ def test_a_check_cell_of_the_returned_notebook_shows_the_verdict(grade):
     assert outputs["scaled_rows-check"][0]["ename"] == "CheckFailed"
     metadata = {one["id"]: one["metadata"]["nbgrader"] for one in shown["cells"] if one["id"].endswith("-check")}
     assert metadata["scaled_rows-check"]["points"] == 2 and "checksum" in metadata["scaled_rows-check"]
+
+
+def _sleeps(notebook) -> None:
+    """Right answers, and between them a cell that takes all the time that there is."""
+    solve(notebook)
+    put(notebook, "import time\ntime.sleep(1000)", before="scaled_rows")
+    put(notebook, "print('after')", before="scaled_rows")
+
+
+def test_what_was_earned_when_the_time_is_over_is_kept(grade):
+    graded = grade(_sleeps, replace(QUICK, wall_seconds=6, cell_seconds=60))
+    first, second = graded.outcomes
+    assert (first.points, second.points) == (FIRST, NONE)
+    assert "had not ended after 6 seconds; the cells behind own-1 did not run" in graded.reason
+    assert "not reached" in second.told
+    shown = {one.id: one.get("outputs") for one in nbformat.reads(graded.notebook, as_version=4).cells}
+    assert "The notebook's 6 seconds were over" in shown["own-1"][-1]["evalue"] and not shown["own-2"]
+
+
+def test_checks_have_an_end_too(grade):
+    """An answer that never returns, for each check: the checks' own time is over before all are reached."""
+    forever = "def {}(matrix):\n    while True:\n        pass\n"
+
+    def edit(notebook):
+        answer(notebook, **{name: forever.format(name) for name in ("row_sums", "scaled_rows")})
+
+    graded = grade(edit, replace(QUICK, wall_seconds=3, cell_seconds=60))
+    first, second = graded.outcomes
+    assert graded.points == NONE and "not returned after 3 seconds" in first.told
+    assert "The time for checks was over" in second.told and "checks took longer than 3 seconds" in graded.reason
