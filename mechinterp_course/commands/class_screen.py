@@ -73,14 +73,20 @@ def graded(show: Show) -> None:
         )
         screen.line(f"Nothing is new. {before}")
         return
-    states = Counter(record.graded.state for record in show.records)
+    done = [record for record in show.records if not record.graded.unfinished]
+    stopped = [(record, record.graded.reason) for record in show.records if record.graded.unfinished]
+    states = Counter(record.graded.state for record in done)
     said = [f"{states['graded']} as they came"] + [
         f"{states[state]} {state}" for state in ("repaired", "failed") if states[state]
     ]
     before = f" {show.done} were graded before." if show.done else ""
-    screen.line(f"Graded {count(len(show.records), 'submission')}: {', '.join(said)}.{before}")
-    failed = [record for record in show.records if record.graded.state == "failed"]
+    if done:
+        screen.line(f"Graded {count(len(done), 'submission')}: {', '.join(said)}.{before}")
+    failed = [record for record in done if record.graded.state == "failed"]
     _listed(screen, "red", [(record, record.graded.reason) for record in failed])
+    if stopped:
+        screen.line(f"The grader itself stopped at {count(len(stopped), 'submission')}; the next call tries again:")
+        _listed(screen, "red", stopped)
     flagged = [(record, flag) for record in show.records for flag in record.graded.flags[:1]]
     if flagged:
         screen.line(f"{count(len(flagged), 'submission')} to look at, because something in it is unusual:")
@@ -114,7 +120,9 @@ def status(root: Path, rows: list) -> None:
             f"{row.mean:.0%}" if row.mean is not None else "",
         )
     screen.console.print(table)
-    waiting = sum(row.waiting for row in rows)
+    waiting, stopped = sum(row.waiting for row in rows), sum(row.stopped for row in rows)
+    if stopped:
+        screen.line(f"The grader itself stopped at {count(stopped, 'submission')}; the report says why.")
     if waiting:
         screen.line(f"{count(waiting, 'submission')} to grade: mechinterp class grade")
     elif any(row.handed_in for row in rows):

@@ -9,6 +9,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 from ...errors import CourseError
@@ -62,7 +63,7 @@ def _stream(client, jobs: Iterator[Job], grade: Callable[[Job], Graded]) -> Iter
 
     def refill() -> None:
         """Give every free worker a job; workers may have come or gone."""
-        free = max(1, sum(client.nthreads().values())) - len(waiting)
+        free = max(1, _threads(client)) - len(waiting)
         for _, job in zip(range(free), jobs, strict=False):
             future = client.submit(
                 _work, grade, job, key=f"{job.lesson}/{job.student}/{os.urandom(4).hex()}", pure=False
@@ -84,6 +85,16 @@ def _stream(client, jobs: Iterator[Job], grade: Callable[[Job], Graded]) -> Iter
             client.cancel(list(done.futures), force=True)
 
 
+def _threads(client) -> int:
+    """Return how many jobs the workers can run at once."""
+    if client.status != "running":  # a job that it takes now would never end
+        raise _lost()
+    try:
+        return sum(client.nthreads().values())
+    except OSError:
+        raise _lost() from None
+
+
 def _work(grade: Callable[[Job], Graded], job: Job) -> Graded:
     """What runs on a worker."""
     return grade(job)
@@ -92,16 +103,27 @@ def _work(grade: Callable[[Job], Graded], job: Job) -> Graded:
 def _result(future, job: Job) -> Graded:
     """Return the job's result; where its workers died or the grader itself broke, a failure that says so."""
     if future.status == "finished":
-        return future.result()
+        try:
+            return future.result()
+        except CancelledError:  # lost on its way
+            raise _lost() from None
+    if future.status in ("cancelled", "lost"):  # by Dask: nobody else takes a job back
+        raise _lost()
     error = future.exception() if future.status == "error" else None
     if isinstance(error, CourseError):  # refused, as where there is no sandbox: true of every submission
         raise error
-    if error is None or type(error).__name__ == "KilledWorker":
+    if type(error).__name__ == "KilledWorker":
         reason = f"The grading process died {DEATHS + 1} times while it worked on this submission."
-    else:
-        said = " ".join(str(error).split())[:200]
-        reason = f"The grader itself failed on this submission ({type(error).__name__}: {said})."
-    return Graded(job.student, job.lesson, FAILED, reason)
+        return Graded(job.student, job.lesson, FAILED, reason)
+    said = " ".join(str(error).split())[:200]
+    reason = f"The grader itself failed on this submission ({type(error).__name__}: {said})."
+    return Graded(job.student, job.lesson, FAILED, reason, unfinished=True)
+
+
+def _lost() -> CourseError:
+    return CourseError(
+        "The connection to the scheduler was lost.", "Run the same command again; what is graded is kept."
+    )
 
 
 @contextlib.contextmanager

@@ -219,11 +219,15 @@ def _quantile(values: list[float], share: float) -> float:
 
 
 def _look(stand: Standing, lab: str) -> list[dict]:
-    """Return the submissions that failed, were mended, or hold something unusual."""
+    """Return the submissions that failed, were mended, hold something unusual, or at which the grader itself stopped."""
     rows = []
     for id, place in stand.places[lab].items():
         graded = place.record.graded if place.record else None
-        if graded and (graded.reason or graded.repairs or graded.flags):
+        if place.stopped:
+            rows.append(
+                {"id": id, "lab": lab, "state": place.state, "reason": place.stopped, "repairs": [], "flags": []}
+            )
+        elif graded and (graded.reason or graded.repairs or graded.flags):
             about = {"reason": graded.reason, "repairs": list(graded.repairs), "flags": list(graded.flags)}
             rows.append({"id": id, "lab": lab, "state": graded.state, **about})
     return rows

@@ -110,9 +110,10 @@ def _noted(graded: Graded, note: str) -> Graded:
 
 
 def _written(made: ClassFolder, book: Book, key: str, graded: Graded) -> Record:
-    """Write one result: the record last, because it says that all the rest is there."""
-    book.save(graded)
-    record = records.make(key, graded)
+    """Write one result: the record last, because it says that all the rest is there. One without a key is graded again."""
+    if not graded.unfinished:
+        book.save(graded)
+    record = records.make("" if graded.unfinished else key, graded)
     records.save(made.root, record)
     return record
 
@@ -122,7 +123,7 @@ def _write_what_the_gradebook_lacks(made: ClassFolder, book: Book, labs: list[st
     for lab in labs:
         there = None
         for record in records.load_all(made.root, lab):
-            if (record.student, lab) in new:
+            if (record.student, lab) in new or record.graded.unfinished:
                 continue
             if there is None:
                 book.enter(lab)

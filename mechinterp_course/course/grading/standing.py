@@ -29,6 +29,7 @@ class LabCount:
     failed: int
     waiting: int
     flagged: int
+    stopped: int  # of those that wait: where the grader itself stopped
     mean: float | None  # share of the lab's points, over all that are graded
 
 
@@ -42,6 +43,7 @@ class Place:
     points: dict[str, float] = field(default_factory=dict)  # by exercise, as the gradebook has them
     penalty: float = 0.0
     record: Record | None = None
+    stopped: str = ""  # why the grader itself stopped, where it did; then there is no record yet
 
     @property
     def score(self) -> float:
@@ -91,13 +93,15 @@ def standing(made: ClassFolder, course: Course, labs: list[str]) -> Standing:
 
 def _place(id: str, lab: str, record: Record | None, scores: dict, penalty: float, is_here: bool) -> Place:
     points = {name.removesuffix("-check"): value for name, value in scores.items()}
+    stopped = record.graded.reason if record is not None and record.graded.unfinished else ""
+    record = None if stopped else record
     if record is not None:
         state = record.graded.state
     elif scores and is_here:
         state = GRADED  # by nbgrader's own autograde
     else:
         state = WAITING if is_here else MISSING
-    return Place(id, lab, state, points, penalty, record)
+    return Place(id, lab, state, points, penalty, record, stopped)
 
 
 def counts(made: ClassFolder, course: Course, labs: list[str]) -> list[LabCount]:
@@ -107,7 +111,8 @@ def counts(made: ClassFolder, course: Course, labs: list[str]) -> list[LabCount]
     handed_in = Counter(submission.lesson for submission in made.submissions(labs))
     rows = []
     for lab in labs:
-        found = [record.graded for record in records.load_all(made.root, lab)]
+        ended = [record.graded for record in records.load_all(made.root, lab)]
+        found = [graded for graded in ended if not graded.unfinished]
         states = Counter(graded.state for graded in found)
         total = sum(worth(course, lab).values())
         mean = sum(graded.points for graded in found) / (total * len(found)) if found and total else None
@@ -120,6 +125,7 @@ def counts(made: ClassFolder, course: Course, labs: list[str]) -> list[LabCount]
                 failed=states[FAILED],
                 waiting=waiting[lab],
                 flagged=sum(bool(graded.flags) for graded in found),
+                stopped=len(ended) - len(found),
                 mean=mean,
             )
         )

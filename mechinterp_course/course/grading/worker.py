@@ -10,7 +10,7 @@ import contextlib
 import json
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import nbformat
 
@@ -73,7 +73,8 @@ def grade_one(job: Job) -> Graded:
     except CourseError:  # nothing can be graded here: no box, no class source
         raise
     except Exception as error:
-        return _failed(job, made, f"Grading it stopped ({type(error).__name__}: {error}). Grade it again.", started)
+        reason = f"Grading it stopped ({type(error).__name__}: {error}). Grade it again."
+        return replace(_failed(job, made, reason, started), unfinished=True)
 
 
 def _run_and_judge(job: Job, made: release.Release, rebuilt: Rebuilt, started: float) -> Graded:

@@ -48,6 +48,17 @@ def test_a_term_in_six_commands(made, say):
     assert "Everything that was handed in is graded" in say("status")[1]
 
 
+def test_where_the_grader_itself_stops_it_says_so(made, say):
+    submit(made, "ada", {"row_sums": SUMS})
+    submit(made, "ben", {}, "BREAK")
+    out = say("grade")[1]
+    assert "Graded 1 submission: 1 as they came." in out
+    assert "The grader itself stopped at 1 submission; the next call tries again:" in out and "ben, 00_rows:" in out
+    out = say("status")[1]
+    assert "The grader itself stopped at 1 submission; the report says why." in out
+    assert "1 submission to grade: mechinterp class grade" in out
+
+
 def test_a_misspelt_lab_is_told(say):
     code, _, err = say("grade", "rosw")
     assert code == 1 and "Did you mean" in err

@@ -95,6 +95,35 @@ def test_a_scheduler_that_does_not_answer_is_told(made, address, says, monkeypat
         next(farm.run(jobs(made, 1), scheduler=address if "127" in address else "nonsense://x", grade=stand_in.grade))
 
 
+def test_a_lost_connection_is_no_failure_of_a_student(made, course):
+    """What was under way then has no record, so the next call grades it."""
+    from distributed import LocalCluster
+
+    for i in range(4):
+        submit(made, f"s{i}", {"row_sums": SUMS}, "SLOW")
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "protocol": "tcp", "host": "127.0.0.1"}
+    with LocalCluster(**options, dashboard_address=None, silence_logs=60) as running:
+        grading = session.grade(made, course, [LAB], scheduler=running.scheduler_address, one=stand_in.grade)
+        done = [next(grading).student]
+        running.close()
+        with pytest.raises(CourseError, match="connection to the scheduler was lost. .*same command again"):
+            done += [record.student for record in grading]
+    kept = records.load_all(made.root, LAB)
+    assert [record.student for record in kept] == sorted(done) and len(done) < 4
+    assert all(record.graded.points == 1 for record in kept)
+
+
+@pytest.mark.parametrize("status", ["closed", "connecting", "running"])
+def test_a_client_that_has_lost_its_scheduler_is_given_no_jobs(status):
+    class Client:
+        def nthreads(self):
+            raise OSError("Timed out trying to connect")
+
+    Client.status = status
+    with pytest.raises(CourseError, match="connection to the scheduler was lost"):
+        farm._threads(Client())
+
+
 def test_stopping_leaves_no_process_behind(made, course):
     for i in range(4):
         submit(made, f"s{i}", {"row_sums": SUMS}, "SLOW")

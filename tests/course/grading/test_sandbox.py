@@ -107,6 +107,16 @@ def test_without_walls_it_grades_as_well(job, monkeypatch):
     warm.close_all()
 
 
+def test_where_the_grader_itself_stops_the_submission_is_not_done(job, monkeypatch):
+    def full(course, unsafe):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(warm, "bench", full)
+    graded = grade_one(Job(*job))
+    assert graded.unfinished and "No space left on device" in graded.reason
+    assert not grade_one(Job(*job[:3], "no notebook")).unfinished
+
+
 def test_what_a_student_wrote_becomes_harmless():
     text = harmless.markdown("<script>x</script> a < b [l](JavaScript:alert(1)) $\\href{u}{x}$ <img onerror=x>")
     assert (

@@ -10,7 +10,7 @@ import pytest
 import stand_in
 from classes import COLUMNS, LAB, SCALED, SUMS, submit
 
-from mechinterp_course.course.grading import records, session
+from mechinterp_course.course.grading import insight, records, session, standing
 from mechinterp_course.course.grading.gradebook import opened
 from mechinterp_course.errors import CourseError
 
@@ -97,6 +97,31 @@ def test_a_grader_that_breaks_is_reported(made, grade):
     submit(made, "a", {}, "BREAK")
     reason = grade()["a"].graded.reason
     assert "The grader itself failed" in reason and "the grader tripped" in reason
+
+
+def test_where_the_grader_itself_stopped_nobody_has_a_0_and_the_next_call_tries_again(made, course, grade, calls):
+    path = submit(made, "a", {"row_sums": SUMS}, "BREAK")
+    submit(made, "b", {"row_sums": SUMS})
+    grade()
+    assert scores(made) == {"b": 1}
+    (row,) = standing.counts(made, course, [LAB])
+    assert (row.graded, row.failed, row.waiting, row.stopped) == (1, 0, 1, 1)
+    found = insight.insight(made, course, [LAB])
+    assert [(one["id"], one["state"]) for one in found["look"]] == [("a", "waiting")]
+    assert "the grader tripped" in found["look"][0]["reason"]
+    assert list(grade()) == ["a"] and calls("a") == 2 and calls("b") == 1
+    assert list(grade(students=["b"])) == [] and scores(made) == {"b": 1}, "nor where only others are graded"
+    path.write_text(path.read_text().replace("BREAK", ""))
+    grade()
+    assert scores(made) == {"a": 1, "b": 1} and grade() == {}
+
+
+def test_points_from_before_stay_where_the_grader_itself_stops(made, grade):
+    path = submit(made, "a", {"row_sums": SUMS})
+    grade()
+    path.write_text(path.read_text().replace("right", "right BREAK"))
+    grade()
+    assert scores(made) == {"a": 1}
 
 
 def test_a_refusal_stops_everything(made, grade):

@@ -234,7 +234,7 @@ function drawLook() {
   const columns = [{ head: "Student", value: (row) => row.id, show: (row) => nameOf(row.id) }, { head: "Lab", value: (row) => row.lab },
     { head: "State", value: (row) => row.state, show: (row) => el("span", { class: `state ${STATES[row.state]}` }, row.state) },
     { head: "What there is to see", value: (row) => -row.flags.length, show: list }];
-  into("look", el("p", { class: "soft" }, "Failed, mended before grading, or unusual. An unusual line can be an accident: read the submission first."),
+  into("look", el("p", { class: "soft" }, "Failed, mended before grading, unusual, or waiting because the grader itself stopped. An unusual line can be an accident: read the submission first."),
     data.look.length ? table(columns, data.look, { search: (row) => [row.id, row.lab, row.state, row.reason, ...row.repairs, ...row.flags].join(" "), sort: 3, perPage: 15, label: "submissions to look at" }) : el("p", { class: "empty" }, "None."));
 }
 
