@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import pytest
 from planted import plant
@@ -144,6 +145,69 @@ def test_what_a_student_wrote_becomes_harmless():
     }
     assert [one["output_type"] for one in made] == ["display_data", "execute_result", "stream", "error"]
     assert harmless.outputs("nonsense") == []
+
+
+class _Elements(HTMLParser):
+    """Collects the elements of a page that lead or load anywhere, or that could hold a script."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.found = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        is_heading_anchor = tag == "a" and given.get("href", "").startswith("#")  # nbconvert's own
+        if tag in ("a", "img", "script", "style", "iframe", "svg", "htmlx") and not is_heading_anchor:
+            self.found.append((tag, given))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[x](javascript:alert(1))",
+        "# [x](javascript:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "[x](java\nscript:alert(1))",
+        "[x](<javascript:alert(1)>)",
+        "[x](https://evil.example)",
+        "![a](https://evil.example/p.png)",
+        "[![a](https://evil.example/p.png)](https://evil.example)",
+        "![a](attachment:p.png)",
+        "[x][1]\n\n[1]: https://evil.example",
+        "![x]\n\n> [x]: https://evil.example 'y'",
+        "- [x]\n\n[x]:\n  javascript:alert(1)",
+        "<https://evil.example>",
+        "<javascript:alert(1)>",
+        "<me@evil.example>",
+        "https://evil.example and www.evil.example",
+        "| [x](https://evil.example) |\n|---|\n| ![y](https://evil.example) |",
+        "<\\style onload=x>*{}</\\style> <\\htmlx onclick=alert(1)>",
+        "<img src=x onerror=alert(1)>",
+        "a <svg/onload=alert(1)>",
+        "<\x00script>alert(1)</script>",
+        "$<img src=x>$ and $$[x](https://evil.example)$$",
+    ],
+)
+def test_a_text_cell_shows_no_link_and_no_picture(text):
+    """Seen as an instructor sees it, through nbconvert."""
+    from nbconvert.filters import markdown2html
+
+    page = _Elements(markdown2html(harmless.markdown(text)))
+    assert page.found == []
+
+
+@pytest.mark.parametrize(
+    "command", ["href", "\\href", "\\\\href", "HREF", "href1", "mmlToken", "htmlClass", "htmlData"]
+)
+def test_a_text_cell_gives_mathematics_no_command_that_leads_out(command):
+    made = harmless.markdown(f"$\\{command}{{javascript:x}}{{y}}$")
+    assert "\\" not in made and command.strip("\\") in made
+
+
+def test_an_ordinary_text_cell_reads_as_before():
+    text = "# Title\n\n*Why* a < b: $\\frac{1}{2}$, `x[0]`, and\n\n```python\nif x[0]:\n    d = {'data': 1}\n```"
+    assert harmless.markdown(text).replace("\u200b", "") == text
 
 
 @pytest.mark.parametrize(
