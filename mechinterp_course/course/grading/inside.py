@@ -23,6 +23,7 @@ POLL_SECONDS = 0.05
 def main(arguments: list[str]) -> None:
     uid = int(arguments[1])
     walls.become(uid)
+    walls.own_keys()
     orders = socket.socket(fileno=int(arguments[0]))
     _prepare()
     if "--alone" in arguments:

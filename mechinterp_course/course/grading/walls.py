@@ -1,6 +1,7 @@
 """On the student's side: what a process takes away from itself before it runs a student's code, through the kernel's own calls.
 
-Namespaces of its own (processes, files, shared memory), no privileges, limits. Linux only. Imports the standard library.
+Namespaces of its own (processes, files, shared memory), keys of its own, no privileges, limits. Linux only. Imports the
+standard library.
 """
 
 import contextlib
@@ -8,12 +9,15 @@ import ctypes
 import os
 import resource
 import sys
+from errno import EDQUOT, ENOSYS, EPERM
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 0x1000, 0x4000, 0x40000
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 4, 24, 38, 36
 CAP_VERSION = 0x20080522
 STUDENT = 1000  # the user's number inside
+KEYCTL = {"x86_64": 250, "aarch64": 219}  # the number of the kernel's call, which libc has no function for
+KEYCTL_JOIN_SESSION_KEYRING = 1
 PRIVATE = ("/tmp", "/home", "/dev/shm")
 
 
@@ -41,8 +45,20 @@ def readable(yes: bool) -> None:
     _libc().prctl(PR_SET_DUMPABLE, int(yes), 0, 0, 0)
 
 
+def own_keys() -> None:
+    """Give this process and its children an empty ring of keys: the kernel hands a session's ring to every child, walls or not."""
+    number, libc = KEYCTL.get(os.uname().machine), _libc()
+    if number is None or sys.platform != "linux":
+        return
+    # A kernel without keys, or a container that forbids them, has none to share. A user may have so many keys and no more: where
+    # another submission holds all of them, the box's own empty ring stays.
+    if libc.syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None) < 0:
+        _must(ctypes.get_errno() not in (ENOSYS, EPERM, EDQUOT), "keys of its own")
+
+
 def own_namespaces(files_mib: int) -> None:
-    """Give this process and its children their own process numbers, shared memory and empty private folders."""
+    """Give this process and its children their own process numbers, shared memory, keys and empty private folders."""
+    own_keys()
     uid, gid, libc = os.getuid(), os.getgid(), _libc()
     _must(libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC), "namespaces of its own")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{STUDENT} {uid} 1"), ("gid_map", f"{STUDENT} {gid} 1")):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import ctypes
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from corpus import ALL, FIRST, NONE, SUBMISSIONS, UNREADABLE, answer, put, solve
 from planted import plant
 
 from mechinterp_course.course.build import release_notebook, source_notebook
-from mechinterp_course.course.grading import warm
+from mechinterp_course.course.grading import walls, warm
 from mechinterp_course.course.grading.graded import FAILED, GRADED, REPAIRED, Job, Limits
 from mechinterp_course.course.grading.worker import grade_one
 from mechinterp_course.course.notebook import text_of
@@ -161,6 +162,35 @@ def test_a_check_cell_of_the_returned_notebook_shows_the_verdict(grade):
     assert outputs["scaled_rows-check"][0]["ename"] == "CheckFailed"
     metadata = {one["id"]: one["metadata"]["nbgrader"] for one in shown["cells"] if one["id"].endswith("-check")}
     assert metadata["scaled_rows-check"]["points"] == 2 and "checksum" in metadata["scaled_rows-check"]
+
+
+KEYS = """
+import ctypes
+libc = ctypes.CDLL(None)
+for ring in (-3, -4):  # the session's, and the user's
+    for name in (b"mi-parent", b"mi-student"):
+        found = libc.syscall({keyctl}, 10, ring, b"user", name, 0)
+        print("FOUND [key]" if found > 0 else "no key")
+print(libc.syscall({add_key}, b"user", b"mi-student", b"x", 1, ring) > 0)
+libc.syscall({add_key}, b"user", b"mi-student", b"x", 1, -3)
+"""
+ADD_KEY = {"x86_64": 248, "aarch64": 217}
+
+
+def test_no_key_passes_from_outside_or_from_one_submission_to_the_next(grade):
+    """The kernel's rings of keys belong to a session of processes, and no namespace parts them."""
+    machine, libc = os.uname().machine, ctypes.CDLL(None, use_errno=True)
+    if machine not in ADD_KEY:
+        pytest.skip(f"the number of the kernel's calls on {machine} is not known here")
+    if libc.syscall(ADD_KEY[machine], b"user", b"mi-parent", b"x", 1, -3) < 0:
+        pytest.skip(f"this kernel keeps no keys for us: {os.strerror(ctypes.get_errno())}")
+    warm.close_all()  # a box that was there before may have another ring than this process has now
+    source = KEYS.format(keyctl=walls.KEYCTL[machine], add_key=ADD_KEY[machine])
+    for _ in range(2):
+        graded = grade(lambda notebook: put(notebook, source))
+        (said,) = [cell.outputs for cell in nbformat.reads(graded.notebook, as_version=4).cells if "own" in cell.id]
+        assert said[0]["text"].splitlines()[:4] == ["no key"] * 4
+        assert graded.points == NONE and graded.flags
 
 
 def _sleeps(notebook) -> None:
