@@ -6,6 +6,17 @@ a secret, `{port}` for a port of this computer where somebody listens.
 
 from corpus import NONE, RIGHT, SECOND, SUBMISSIONS, answer, cell, cheat, made, put, solve
 
+
+@made("asks a borrowed part for more memory than the judge may take", NONE, said="memory")
+def hungry(notebook):
+    """A tensor of many empty rows costs nothing; their sums cost 6 GiB, where the borrowed function runs."""
+    answer(
+        notebook,
+        row_sums='from mechinterp_course import borrow\nrow_sums = borrow("row_sums")',
+        scaled_rows="def scaled_rows(m):\n    row_sums(torch.empty(6 * 2**28, 0))\n    return m / m.sum(-1, keepdim=True)\n",
+    )
+
+
 # --- the check, replaced -----------------------------------------------------------------------------------------------
 
 cheat("rebinds check", "check = lambda *arguments, **more: None")

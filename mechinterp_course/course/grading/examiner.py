@@ -1,7 +1,7 @@
 """The process that judges: `python -m mechinterp_course.course.grading.examiner SOCKET`.
 
 It has the checks, the solutions and the seed, and no student's code ever runs in it: an answer is a socket to the box. A worker
-keeps it for all its submissions, so checks and models are read once. Imports `evidence` and `wire`.
+keeps it for all its submissions, so checks and models are read once. Imports `evidence`, `walls` and `wire`.
 """
 
 import json
@@ -12,12 +12,18 @@ import sys
 import torch
 
 from ...tutor.catalog import course
-from . import evidence
+from . import evidence, walls
 from .wire import take_sockets
+
+# What checks, their models and what answers return may take together, beyond Python and its libraries. An answer chooses with
+# what it calls a borrowed function, so without a limit it could take all the memory of this computer.
+MEMORY_MIB = 4096
 
 
 def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)
+    if sys.platform == "linux":
+        walls.limit_memory(MEMORY_MIB)
     orders = socket.socket(fileno=int(arguments[0]))
     while True:
         message, sockets = take_sockets(orders)

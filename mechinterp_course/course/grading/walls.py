@@ -106,17 +106,26 @@ def adopt_orphans() -> None:
 
 def limit(cpu_seconds: int, memory_mib: int, processes: int, files_mib: int) -> None:
     """Set this process's limits; its children inherit them. Memory counts from what is mapped now."""
-    mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115, PTH123
+    limit_memory(memory_mib)
     limits = {
         resource.RLIMIT_CPU: cpu_seconds,
-        resource.RLIMIT_AS: mapped + memory_mib * 2**20,
         resource.RLIMIT_NPROC: processes,
         resource.RLIMIT_FSIZE: files_mib * 2**20,
         resource.RLIMIT_NOFILE: 512,
         resource.RLIMIT_CORE: 0,
     }
     for which, most in limits.items():
-        hard = resource.getrlimit(which)[1]
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with contextlib.suppress(ValueError):
-            resource.setrlimit(which, (most, most))
+        _set_limit(which, most)
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process map so much memory more than it has now: what would take it beyond that raises an error there."""
+    mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()  # noqa: SIM115, PTH123
+    _set_limit(resource.RLIMIT_AS, mapped + mib * 2**20)
+
+
+def _set_limit(which: int, most: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    with contextlib.suppress(ValueError):
+        resource.setrlimit(which, (most, most))
