@@ -51,6 +51,16 @@ LOOP = '@sums.variation("a loop")'
 PICTURE = "# %% [markdown]\n# ### The picture"
 DEMO = "# %%\nrow_sums(torch.ones(2, 3))"
 
+# An answer that reads a list of the setup's, through a function of the setup's.
+READS_SIZES = [
+    (
+        "lab.py",
+        "# %%\nimport torch\n",
+        "# %%\nimport random\n\nimport torch\n\nsizes = [2, 3]\n\n\ndef no_size():\n    return 0 * sizes[0]\n",
+    ),
+    ("lab.py", STARTER, STARTER.replace("sum(dim=-1)", "sum(dim=-1) + no_size()")),
+]
+
 # name: (the rule that must report it, the edits that plant it). These run whole, kernels and all.
 IN_KERNEL = {
     "warning on stderr": (
@@ -101,6 +111,8 @@ IN_PROCESS = {
     "prerequisite not built": ("prerequisites", [("course.toml", "prerequisites = []", 'prerequisites = ["01"]')]),
     "dead link": ("links", [("lesson.py", "# Attention sums rows.", "# See [the next lesson](07_nothing.ipynb).")]),
     "unknown term": ("terms", [("lesson.py", "[[term:row sum]]", "[[term:row total]]")]),
+    "left-out cell shuffles": ("skipped-cells", [*READS_SIZES, ("lab.py", DEMO, "# %%\nrandom.shuffle(sizes)")]),
+    "left-out cell takes away": ("skipped-cells", [*READS_SIZES, ("lab.py", DEMO, "# %%\nlast = sizes.pop()")]),
     "starter's dependant undeclared": ("starters", [("lab.py", 'uses = ["row_sums"]', "uses = []")]),
     "solution without marks": ("answers", [("lab.py", STARTER, "    return matrix.sum(dim=-1)")]),
     "hidden check leaked": ("leaks", [("lab.py", DEMO, '# %%\ncheck("row_sums", row_sums, seed=3)')]),

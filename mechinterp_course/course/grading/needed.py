@@ -2,10 +2,15 @@
 
 A lab shows what a learner's functions do: it draws, trains and prints. Of those cells, as they were released, only the ones are
 run whose names an answer, or a cell that the student wrote or changed, reads. That is decided from the text, by Python's own
-`symtable`. Where the text cannot tell (`exec`, `globals`, IPython's magics), every cell runs.
+`symtable`. Where the text cannot tell (`exec`, `globals`, IPython's magics, a mistake in the writing), every cell runs.
+
+What an expression changes on its way (`first = files.pop()`) is not seen: to count every call would make most cells run. So the
+contract asks of every lab that no cell which is left out may change what an answer reads (`may_change`).
 """
 
 import ast
+import builtins
+import re
 import symtable
 from dataclasses import dataclass
 
@@ -13,7 +18,13 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from .rebuild import Cell
 
-DYNAMIC = frozenset({"exec", "eval", "globals", "locals", "vars", "get_ipython", "__main__"})
+# Ways to a name that do not say it: a function or module, IPython's memory of earlier cells, an attribute.
+DYNAMIC = frozenset(
+    {"exec", "eval", "globals", "locals", "vars", "get_ipython", "In", "Out", "__main__", "builtins", "__builtins__"}
+)
+MEMORY = re.compile(r"_+|_i*\d*|_(ih|oh|dh)")
+ATTRIBUTES = frozenset({"__globals__", "f_globals", "f_locals", "user_ns", "user_global_ns"})
+CHANGING = frozenset({"setattr", "delattr", "next", "map", "filter"})  # of Python's own functions
 SHOWS = frozenset({"print", "display"})  # functions that change nothing that they are given
 SAID = "Not run: this cell only shows something. No answer, and no cell that was changed, depends on it."
 
@@ -52,19 +63,30 @@ def _as_released(cell: Cell) -> bool:
 
 
 def names_of(source: str) -> Names:
-    """Return the names of a cell. One that is no Python reads and gives nothing: it will say so when it runs."""
+    """Return the names of a cell. What is no Python can still run, as `time z = y` does: the text cannot tell."""
     try:
         text = TransformerManager().transform_cell(source)
         tree, table = ast.parse(text), symtable.symtable(text, "cell", "exec")
-    except (SyntaxError, ValueError, RecursionError):
-        return Names()
+    except Exception:  # whatever a cell holds: MemoryError and RecursionError too
+        return Names(dynamic=True)
     reads, gives = _top_level(table)
     gives |= {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
     imports = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_imported()}
-    star = any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree))
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    dynamic = star or bool((reads | imported) & DYNAMIC)
+    dynamic = bool(reads & DYNAMIC) or any(map(MEMORY.fullmatch, reads)) or any(map(_is_dynamic, ast.walk(tree)))
     return Names(*map(frozenset, (reads, gives, _changed(tree), imports)), dynamic)
+
+
+def _is_dynamic(node: ast.AST) -> bool:
+    """Whether code reaches names here without saying them: `from __main__ import y`, `sys.modules`, `f.__globals__`."""
+    if isinstance(node, ast.Import):
+        return any(alias.name in DYNAMIC for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.module in DYNAMIC or any(
+            alias.name == "*" or (node.module, alias.name) == ("sys", "modules") for alias in node.names
+        )
+    if isinstance(node, ast.Attribute):
+        return node.attr in ATTRIBUTES or (node.attr == "modules" and _root(node) == "sys")
+    return isinstance(node, ast.Constant) and node.value in ("__main__", *ATTRIBUTES)
 
 
 def _top_level(table: symtable.SymbolTable) -> tuple[set[str], set[str]]:
@@ -101,6 +123,25 @@ def _changed_by(call: ast.Call) -> set[str]:
     if isinstance(call.func, ast.Name) and call.func.id in SHOWS:
         return set()
     return {_root(given) for given in [*call.args, *(keyword.value for keyword in call.keywords)]}
+
+
+def may_change(source: str) -> set[str]:
+    """Return every name whose things any call in a cell may change; more than `not_needed` looks at, and meant for labs."""
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    found = _changed(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and not _only_reads(node.func):
+            parts = [*node.args, *(keyword.value for keyword in node.keywords)]
+            found |= {one.id for part in parts for one in ast.walk(part) if isinstance(one, ast.Name)}
+            found.add(_root(node.func) if isinstance(node.func, ast.Attribute) else "")
+    return found - {""}
+
+
+def _only_reads(function: ast.expr) -> bool:
+    """Whether a function changes nothing that it is given: most of Python's own, and the course's plots."""
+    if isinstance(function, ast.Name):
+        return function.id in SHOWS or (hasattr(builtins, function.id) and function.id not in CHANGING)
+    return _root(function) == "plots"
 
 
 def _root(node: ast.AST) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from mechinterp_course.course.build import solution_notebook, source_notebook
 from mechinterp_course.course.grading import release
-from mechinterp_course.course.grading.needed import names_of, not_needed
+from mechinterp_course.course.grading.needed import may_change, names_of, not_needed
 from mechinterp_course.course.grading.rebuild import Cell, rebuild
 from mechinterp_course.course.grading.release import ReleaseCell
 from mechinterp_course.course.notebook import text_of
@@ -79,15 +79,52 @@ def test_a_call_of_a_module_changes_nothing():
 
 @pytest.mark.parametrize(
     "source",
-    ["exec('y')", "globals()['y']", "%time y", "!ls", "import __main__", "from math import *", "print(vars())"],
+    [
+        *("exec('y')", "globals()['y']", "%time y", "!ls", "import __main__", "from math import *", "print(vars())"),
+        *("_ + 1", "__", "___", "_3", "_i3", "Out[3]", "In[1]", "_oh", "from __main__ import y", "import builtins"),
+        *("import sys\nsys.modules['__main__'].y", "from sys import modules", "total.__globals__['y']"),
+        *("getattr(total, '__globals__')", "import importlib\nimportlib.import_module('__main__')"),
+    ],
 )
 def test_where_the_text_cannot_tell_everything_runs(source):
     assert not_needed(cells(SETUP, ANSWER, SHOWN, ("mine", "own", source))) == set()
 
 
-@pytest.mark.parametrize("source", ["def (", "x = '\x00'", "(" * 3000])
-def test_what_is_no_python_needs_nothing(source):
+@pytest.mark.parametrize("source", ["time z = y", "def (", "x = '\x00'", "(" * 3000, "-" * 100_000 + "1"])
+def test_where_the_text_is_no_python_everything_runs(source):
+    """IPython runs `time z = y`, as if it began with a percent sign."""
+    assert not_needed(cells(SETUP, ANSWER, SHOWN, ("mine", "own", source))) == set()
+
+
+@pytest.mark.parametrize(
+    "source", ["for _ in range(3):\n    print(_x)", "model.modules()", "a, _ = 1, 2", "In_ = '__all__'"]
+)
+def test_what_only_looks_like_it_is_no_reason_to_run_everything(source):
     assert not_needed(cells(SETUP, ANSWER, SHOWN, ("mine", "own", source))) == {"shown"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *(
+            "losses = train(data)",
+            "random.shuffle(data)",
+            "first = data.pop()",
+            "x = f(g(data[0]))",
+            "print(next(data))",
+        ),
+        *("y = [f(x=data.T) for _ in range(3)]", "def f():\n    data.add_(1)", "data[0] = 1"),
+    ],
+)
+def test_for_the_contract_any_call_may_change_what_it_is_given(source):
+    assert "data" in may_change(source)
+
+
+@pytest.mark.parametrize(
+    "source", ["print(len(data), data[0])", "plots.lines(data, x=data)", "y = data + 1", "x = list(data)"]
+)
+def test_what_only_reads_changes_nothing(source):
+    assert "data" not in may_change(source)
 
 
 def test_names_inside_functions_are_their_own():
