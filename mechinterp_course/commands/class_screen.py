@@ -4,7 +4,7 @@ Students' words can stand in what is printed here: `plain` takes the terminal's 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,14 +64,16 @@ def grading() -> Iterator[Show]:
         raise
 
 
-def graded(show: Show) -> None:
-    """Print what came of it: the numbers, the failures with their reasons, and where to look."""
+def graded(show: Show, asked: Sequence[str] = ()) -> None:
+    """Print what came of it: the numbers, the failures with their reasons, and where to look. `asked`: options given for once."""
     screen = console()
     if not show.records:
         before = (
             f"All {count(show.done, 'submission')} were graded before." if show.done else "Nobody has handed in yet."
         )
         screen.line(f"Nothing is new. {before}")
+        if show.done and asked:
+            screen.line(f"To grade them again with {' and '.join(asked)}, add --again.")
         return
     done = [record for record in show.records if not record.graded.unfinished]
     stopped = [(record, record.graded.reason) for record in show.records if record.graded.unfinished]

@@ -107,10 +107,11 @@ def grade(
     """Grade what is new: each submission in a sandbox of its own, several at once.
 
     Nothing is graded twice: a submission is new when it, the lab or its
-    checks have changed. Stop with Ctrl-C whenever you like; the next call
-    goes on. A damaged or hostile submission ends as failed, with the reason,
-    and stops nobody else. The lab's own cells on which no answer depends do
-    not run: they show what an answer does.
+    checks have changed, or when it ran out of time and --seconds gives it
+    more. Stop with Ctrl-C whenever you like; the next call goes on. A damaged
+    or hostile submission ends as failed, with the reason, and stops nobody
+    else. The lab's own cells on which no answer depends do not run: they show
+    what an answer does.
     """
     from dataclasses import replace
 
@@ -119,13 +120,15 @@ def grade(
     from . import class_screen
 
     made, course, labs = _class(folder, lesson)
-    limits = replace(Limits(), wall_seconds=seconds) if seconds else Limits()
+    limits = replace(Limits(), wall_seconds=seconds) if seconds else None
     options = {"workers": workers, "scheduler": scheduler, "unsafe": unsafe, "again": again, "limits": limits}
     options["all_cells"] = all_cells
     with class_screen.grading() as show:
         for record in session.grade(made, course, labs, students=student or (), began=show.began, **options):
             show.graded(record)
-    class_screen.graded(show)
+    class_screen.graded(
+        show, asked=[name for name, given in (("--seconds", seconds), ("--all-cells", all_cells)) if given]
+    )
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """A grader that runs nothing, for tests of what is around grading: points by words in the answers, and accidents on demand.
 
 An answer that holds "right" earns its points. KILL-ONCE ends the worker's process the first time, KILL-ALWAYS every time;
-SLOW takes half a second; BREAK raises; MEND is reported as repaired, ODD as flagged.
+SLOW takes half a second, LATE is stopped by the limit of time; BREAK raises; MEND is reported as repaired, ODD as flagged.
 """
 
 import json
@@ -51,4 +51,7 @@ def _graded(job: Job, notebook: dict, text: str) -> Graded:
     repairs = ("A deleted check cell was put back.",) if "MEND" in text else ()
     flags = ("An answer assigns to the name `check`.",) if "ODD" in text else ()
     state = REPAIRED if repairs else GRADED
-    return Graded(job.student, job.lesson, state, "", tuple(outcomes), repairs, flags, json.dumps(notebook), 0.5, 100.0)
+    late = job.limits.wall_seconds if "LATE" in text else 0.0
+    return Graded(
+        job.student, job.lesson, state, "", tuple(outcomes), repairs, flags, json.dumps(notebook), 0.5, 100.0, late
+    )

@@ -65,6 +65,7 @@ class Graded:
     notebook: str = field(default="", repr=False)  # the executed notebook as JSON text, for nbgrader's autograded/
     wall_s: float = 0.0
     peak_mib: float = 0.0
+    time_limit: float = 0.0  # the seconds after which it was stopped; 0: it was not
     unfinished: bool = False  # the grader itself stopped: that is nobody's 0, and the next call grades it again
 
     @property

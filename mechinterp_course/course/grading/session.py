@@ -30,9 +30,17 @@ class Plan:
 
 
 def plan(
-    made: ClassFolder, course: Course, labs: Iterable[str], again: bool = False, students: Iterable[str] = ()
+    made: ClassFolder,
+    course: Course,
+    labs: Iterable[str],
+    again: bool = False,
+    students: Iterable[str] = (),
+    seconds: float = 0.0,
 ) -> Plan:
-    """Return what there is to grade in these labs; with `again` all of it, else what is new or has changed."""
+    """Return what there is to grade in these labs; with `again` all of it, else what is new or has changed.
+
+    What was stopped after fewer than `seconds` seconds counts as new.
+    """
     labs, wanted = list(labs), set(students)
     releases = {lab: records.release_hash(made, course, lab) for lab in labs}
     new, done = [], 0
@@ -40,7 +48,8 @@ def plan(
         if wanted and submission.student not in wanted:
             continue
         record = None if again else records.load(made.root, submission.lesson, submission.student)
-        if record and record.key == records.key_of(submission, _read(submission), releases[submission.lesson]):
+        key = records.key_of(submission, _read(submission), releases[submission.lesson]) if record else ""
+        if record and record.key == key and not 0 < record.graded.time_limit < seconds:
             done += 1
         else:
             new.append(submission)
@@ -62,10 +71,13 @@ def grade(
     one: Callable[[Job], Graded] | None = None,
     began: Callable[[Plan], None] = lambda plan: None,
 ) -> Iterator[Record]:
-    """Grade what is new, and yield each record once it is written. `one` grades a job; `began` is told the plan."""
+    """Grade what is new, and yield each record once it is written. `one` grades a job; `began` is told the plan.
+
+    Where `limits` are given, what was stopped by a shorter limit of time is graded again.
+    """
     labs = list(labs)
     with _alone(made.root), opened(made) as book:
-        todo = plan(made, course, labs, again, students)
+        todo = plan(made, course, labs, again, students, limits.wall_seconds if limits else 0.0)
         began(todo)
         _write_what_the_gradebook_lacks(made, book, labs, {(s.student, s.lesson) for s in todo.new})
         keys: dict[tuple[str, str], tuple[str, str]] = {}

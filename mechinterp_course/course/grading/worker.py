@@ -50,6 +50,7 @@ class Run:
     idle: set[str] = field(default_factory=set)  # cells that only show something: they do not run
     left_out: dict[str, str] = field(default_factory=dict)  # cells that ended their process, and how
     reason: str = ""
+    out_of_time: bool = False
 
     def close(self) -> None:
         for one in self.answers.values():
@@ -125,6 +126,7 @@ def _is_over(run: Run, last: Cell | None) -> bool:
         return False
     where = f"; the cells behind {last.id} did not run" if last else ""
     run.reason = f"It had not ended after {run.job.limits.wall_seconds:.0f} seconds{where}."
+    run.out_of_time = True
     return True
 
 
@@ -232,7 +234,7 @@ def _examine(run: Run, bench: warm.Bench, cell: Cell) -> Outcome:
     elif left <= 0:
         told = f"✗ {name}\nThe time for checks was over before its check."
         late = f"Its checks took longer than {run.job.limits.wall_seconds:.0f} seconds; not every one was reached."
-        run.reason = run.reason or late
+        run.reason, run.out_of_time = run.reason or late, True
     else:
         found = bench.examine(over, name, ours.seed, min(run.job.limits.cell_seconds, left))
         told = "\n".join(found["lines"]) if found else f"✗ {name}\nIts checks did not end on what {name} returned."
@@ -272,6 +274,7 @@ def _graded(job, made, rebuilt: Rebuilt, run: Run, outcomes, meter: Meter, start
         notebook=_notebook(made, rebuilt, run, outcomes),
         wall_s=time.monotonic() - started,
         peak_mib=meter.peak_mib,
+        time_limit=job.limits.wall_seconds if run.out_of_time else 0.0,
     )
 
 

@@ -59,6 +59,25 @@ def test_where_the_grader_itself_stops_it_says_so(made, say):
     assert "1 submission to grade: mechinterp class grade" in out
 
 
+@pytest.mark.parametrize("options", [("--seconds", "20"), ("--all-cells",), ("--seconds", "20", "--all-cells")])
+def test_where_nothing_is_new_an_option_for_once_says_how(made, say, options):
+    submit(made, "ada", {"row_sums": SUMS})
+    say("grade")
+    names = " and ".join(one for one in options if one.startswith("--"))
+    assert f"To grade them again with {names}, add --again." in say("grade", *options)[1]
+    assert "Graded 1 submission" in say("grade", *options, "--again")[1]
+    assert "--again" not in say("grade")[1]
+
+
+def test_what_ran_out_of_time_is_new_where_it_is_given_more(made, say):
+    submit(made, "ada", {"row_sums": SUMS}, "LATE")
+    submit(made, "ben", {"row_sums": SUMS})
+    say("grade", "--seconds", "20")
+    assert "Nothing is new" in say("grade")[1] and "Nothing is new" in say("grade", "--seconds", "20")[1]
+    assert "Graded 1 submission: 1 as they came." in say("grade", "--seconds", "30")[1]
+    assert "Nothing is new" in say("grade", "--seconds", "25")[1]
+
+
 def test_a_misspelt_lab_is_told(say):
     code, _, err = say("grade", "rosw")
     assert code == 1 and "Did you mean" in err

@@ -205,6 +205,7 @@ def test_what_was_earned_when_the_time_is_over_is_kept(grade):
     first, second = graded.outcomes
     assert (first.points, second.points) == (FIRST, NONE)
     assert "had not ended after 6 seconds; the cells behind own-1 did not run" in graded.reason
+    assert graded.time_limit == 6 and grade(SUBMISSIONS["right"].edit).time_limit == 0
     assert "not reached" in second.told
     shown = {one.id: one.get("outputs") for one in nbformat.reads(graded.notebook, as_version=4).cells}
     assert "The notebook's 6 seconds were over" in shown["own-1"][-1]["evalue"] and not shown["own-2"]
