@@ -206,9 +206,11 @@ def test_names_that_are_not_in_utf8_stop_nobody(made, grade):
 
 def test_a_release_that_was_moved_away_is_made_again(made, grade):
     submit(made, "a", {"row_sums": SUMS})
+    grade()
+    path = submit(made, "b", {"row_sums": SUMS, "scaled_rows": SCALED})
     shutil.rmtree(made.root / "release")
-    assert grade()["a"].graded.points == 1
-    assert made.release_file(LAB).is_file()
+    assert list(grade()) == ["b"] and path.is_file()
+    assert made.release_file(LAB).is_file() and scores(made) == {"a": 1, "b": 3}
 
 
 def test_without_a_release_it_says_how_to_make_it(made):
