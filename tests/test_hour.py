@@ -78,6 +78,10 @@ def test_days_off(say, learner):
     assert kinds(learner) == ["plan", "rest"]
     days = json.loads(say("plan", "--json")[1])["days"]
     assert days[0]["date"] == (last + timedelta(days=1)).isoformat()
+    assert "Off:" not in say("plan", "--no-rest", f"{TODAY}..{last}")[1]
+    assert json.loads(say("plan", "--json")[1])["days"][0]["date"] == TODAY.isoformat()
+    far = TODAY.replace(year=TODAY.year + 1, day=1)
+    assert f"{far.day} {far:%B} {far.year}" in say("plan", "--rest", f"{far}")[1], "another year is said"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +165,26 @@ def test_importing_again_updates_and_does_not_double(say, learner, tmp_path):
     assert all(entry["sequence"] == 1 for entry in after.values())
     say("plan", "--minutes", "34", "--ics", str(file))
     assert {str(e["status"]) for uid, e in entries(file).items() if uid in gone} == {"CONFIRMED"}
-    assert set(entries(file)) == set(before)
+    # Today's hour was done in between: it stays in the calendar as it was, neither planned nor cancelled.
+    assert set(entries(file)) == {uid for uid in before if not uid.startswith(TODAY.isoformat())}
+
+
+def test_the_calendar_is_written_beside_json_too(say, learner, tmp_path):
+    file = tmp_path / "hour.ics"
+    assert json.loads(say("plan", "--days", "daily", "--json", "--ics", str(file))[1])["is_made"] and entries(file)
+
+
+def test_a_calendar_that_another_computer_wrote_is_taken_back(say, learner, tmp_path):
+    """Both made one before their progress came together: one calendar goes on, the entries of the other are cancelled."""
+    file = tmp_path / "hour.ics"
+    say("plan", "--days", "daily", "--ics", str(file))
+    name = plans(progress.load(learner.root)).name
+    tomorrow = (TODAY + timedelta(days=1)).isoformat()
+    progress.record("calendar", days=["2020-01-01", tomorrow], sequence=0, name="theirs")
+    say("plan", "--ics", str(file))
+    status = {uid: str(entry["status"]) for uid, entry in entries(file).items()}
+    assert status[f"{tomorrow}-theirs@mechinterp-course"] == "CANCELLED" and len(status) == 3
+    assert status[f"{tomorrow}-{name}@mechinterp-course"] == "CONFIRMED"
 
 
 def test_another_file_is_not_overwritten(say, learner, tmp_path):
@@ -227,7 +250,7 @@ def test_a_day_with_review_and_a_day_that_is_done(learner):
     missed = Event("q", "2026-02-27T09:00:00.000Z", "quiz", "one", "2026-02-27", {"question": quiz.id, "choice": wrong})
     found = where(learner, book, [missed, plan, read], MONDAY)
     lines = shown(hour_screen.resume, found)
-    assert lines[1].split("  ")[-1] == "Review: 1 card is due, `mechinterp review`"
+    assert lines[1].split("  ")[-1] == "Review: 1 card for today, `mechinterp review`"
     assert [line.strip() for line in lines[2:5]] == [
         "✓  00 First steps: reading",
         "30 min  Lesson 00, First steps: lab A, beginning with the exercise",
@@ -237,7 +260,7 @@ def test_a_day_with_review_and_a_day_that_is_done(learner):
     assert any("●◌◌◌◌··  2 days" in line for line in lines)
     reviewing = glance(found.glance.events, book, MONDAY, due=1)
     lines = shown(lambda terminal: terminal.facts(hour_screen.today_rows(reviewing, found.next)))
-    assert lines[0] == "Today   5 min  Review: 1 card is due, `mechinterp review`"
+    assert lines[0] == "Today   5 min  Review: 1 card for today, `mechinterp review`"
     done = [missed, plan, read, *(_passed(i, name) for i, name in enumerate(("double", "quadruple")))]
     lines = shown(hour_screen.resume, where(learner, book, done, MONDAY))
     assert any("Only the review is left." in line for line in lines)

@@ -50,6 +50,9 @@ def plan(
         str | None,
         typer.Option(metavar="DATES", help="Days off: 2026-12-24 or 2026-12-24..2027-01-02; also days gone by."),
     ] = None,
+    no_rest: Annotated[
+        str | None, typer.Option("--no-rest", metavar="DATES", help="Take days off back: these are planned again.")
+    ] = None,
     ics: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the days ahead as a calendar file (.ics).")
     ] = None,
@@ -85,14 +88,14 @@ def plan(
 
     ws, book, now = use_workspace(), course(), datetime.now().astimezone()
     typed = {"minutes": minutes, "days": days, "start": start, "short": short, "to": to, "hour": at}
-    found = planning.change(ws, book, now.date(), typed, rest, dry_run)
+    found = planning.change(ws, book, now.date(), typed, rest, dry_run, no_rest)
+    written = planning.export(ws, found, ics.expanduser(), now) if ics and not dry_run else None
     if as_json:
         print(planning.as_json(found))
         return
     screen = console()
     plan_screen.plan(screen, found, all)
-    if ics and not dry_run:
-        written = planning.export(ws, found, ics.expanduser(), now)
+    if written:
         screen.line()
         screen.exact(f"✓ {written}")
         screen.line(

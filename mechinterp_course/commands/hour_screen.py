@@ -59,7 +59,7 @@ def today_rows(seen, following: str) -> Rows:
 
 
 def cards(due: int) -> str:
-    return f"{count(due, 'card')} {'is' if due == 1 else 'are'} due"
+    return f"{count(due, 'card')} for today"
 
 
 def free_words(seen) -> str:
@@ -69,8 +69,8 @@ def free_words(seen) -> str:
         way = "The short path is done." if plan.short else "The way you planned is done."
         return f"{way} The rest of the course is there."
     if plan and hour.day < plan.start:
-        return f"Your plan begins on {long_date(plan.start)}."
-    following = f" The next hour is on {long_date(hour.after[0].date)}." if hour.after else ""
+        return f"Your plan begins on {long_date(plan.start, hour.day.year)}."
+    following = f" The next hour is on {long_date(hour.after[0].date, hour.day.year)}." if hour.after else ""
     return f"A day off in your plan.{following}"
 
 
@@ -79,7 +79,7 @@ def plan_rows(seen) -> Rows:
     plan = seen.plans.now
     if plan is None:
         return [("Plan", Text("none yet: `mechinterp plan --minutes 60 --days mon-fri` lays it on days", "dim"))]
-    ends = f"; at this pace until {long_date(seen.today.ends)}" if seen.today.ends else ""
+    ends = f"; at this pace until {long_date(seen.today.ends, seen.day.year)}" if seen.today.ends else ""
     return [("Plan", f"{plan_words(plan)}{ends}")]
 
 
@@ -129,7 +129,7 @@ def status(screen: Screen, found) -> None:
     rows = today_rows(found.glance, found.next) + plan_rows(found.glance) + streak_rows(found.glance)
     if found.streak:
         rows.append(("", Text("● worked  ○ missed, which is fine  · off  ◌ still open", "dim")))
-    rows.append(("Review", cards(found.reviews_due) if found.reviews_due else "nothing is due"))
+    rows.append(("Review", cards(found.reviews_due) if found.reviews_due else "nothing for today"))
     rows.append(("How sure", found.glance.calibration.sentence))
     if found.outdated:
         rows.append(("New", OUTDATED))

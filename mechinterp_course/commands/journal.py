@@ -59,7 +59,9 @@ def journal(
         raise CourseError("Which question does that answer?", "mechinterp journal --answered NAME --with TEXT.")
     from ..tutor import progress
 
-    first = next((date.fromisoformat(event.day) for event in progress.load(ws.root)), None)
+    known = [entry.day for entry in entries]
+    known += [date.fromisoformat(event.day) for event in progress.load(ws.root)]
+    first = min(known, default=None)
     begins, ends = journal_post.days(days, date.today(), first)
     if post:
         made = journal_post.write(ws, lessons, begins, ends)
@@ -71,4 +73,4 @@ def journal(
             )
         screen.line("It is yours to edit. Nothing was sent anywhere.", "dim")
         return
-    journal_by_day(screen, [entry for entry in entries if begins <= entry.day <= ends], lessons)
+    journal_by_day(screen, [entry for entry in entries if not days or begins <= entry.day <= ends], lessons)

@@ -31,8 +31,9 @@ def days_words(days: tuple[int, ...]) -> str:
     return ", ".join(named)
 
 
-def long_date(day: date, year: bool = False) -> str:
-    return f"{day:%A} {day.day} {day:%B}{f' {day.year}' if year else ''}"
+def long_date(day: date, year: int) -> str:
+    """Return "Monday 21 December", with the year where it is another one."""
+    return f"{day:%A} {short_date(day, year)}"
 
 
 def plan(screen: Screen, found, whole: bool) -> None:
@@ -44,10 +45,12 @@ def plan(screen: Screen, found, whole: bool) -> None:
         screen.line("Nothing is left to plan: you have done all of it.", "green")
         return
     minutes = duration(sum(day.minutes for day in ahead))
-    screen.line(f"{count(len(ahead), 'day')}, {minutes}; at this pace until {long_date(ahead[-1].date, year=True)}.")
+    screen.line(
+        f"{count(len(ahead), 'day')}, {minutes}; at this pace until {long_date(ahead[-1].date, seen.day.year)}."
+    )
     off = sorted(day for day in seen.plans.rests if day >= seen.day)
     if off:
-        screen.line(f"Off: {', '.join(_ranges(off))}.")
+        screen.line(f"Off: {', '.join(_ranges(off, seen.day.year))}.")
     last = _monday(ahead[0].date) + timedelta(days=7 * WEEKS_SHOWN)
     shown = [day for day in ahead if whole or day.date < last]
     screen.console.print(_table([*_past_rows(found), *_ahead_rows(shown)], seen.day))
@@ -96,13 +99,18 @@ def _monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
 
 
-def _ranges(days: list[date]) -> list[str]:
-    """Return days in order as "21 December" or "21 December to 1 January"."""
+def short_date(day: date, year: int) -> str:
+    """Return "21 December", with the year where it is another one."""
+    return f"{day.day} {day:%B}" + (f" {day.year}" if day.year != year else "")
+
+
+def _ranges(days: list[date], year: int) -> list[str]:
+    """Return days in order as "21 December" or "21 December to 1 January 2027"."""
     runs: list[list[date]] = []
     for day in days:
         if runs and day - runs[-1][-1] == timedelta(days=1):
             runs[-1].append(day)
         else:
             runs.append([day])
-    ends = [(f"{run[0].day} {run[0]:%B}", f"{run[-1].day} {run[-1]:%B}") for run in runs]
+    ends = [(short_date(run[0], year), short_date(run[-1], year)) for run in runs]
     return [first if first == last else f"{first} to {last}" for first, last in ends]

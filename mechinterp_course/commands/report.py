@@ -35,6 +35,7 @@ def report(
 
     ws, screen = use_workspace(), console()
     path = to or Path(f"mechinterp-report-{date.today()}.html")
+    completion.places(path)  # told before the labs are run, which takes minutes
     with console(stderr=True).working("Running your answers again" if verify else "Writing") as tell:
         found = completion.report(ws, course(), lessons or (), name, verify, tell)
         page, data = completion.write(found, path)

@@ -33,12 +33,13 @@ def review(
     from .screen import console
 
     ws, book, screen = use_workspace(), course(), console()
-    due, entries = standing(ws, book, date.today())
-    chosen = cards.session(due, date.today(), minutes)
+    every, entries = standing(ws, book)
+    due, chosen = cards.due(every, date.today()), cards.session(every, date.today(), minutes)
+    is_done = bool(due) and not cards.todays(every, date.today())
     if show_due or not chosen or not sys.stdin.isatty():
         due_list(screen, [ask(card, book, entries) for card in due], chosen)
         return
-    opening(screen, chosen, due)
+    opening(screen, chosen, due, is_done)
     for number, card in enumerate(chosen, 1):
         if not one_card(screen, ws, book, ask(card, book, entries), f"{number} of {len(chosen)}"):
             screen.line("The rest waits. What you did is kept.", "dim")

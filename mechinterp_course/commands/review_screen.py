@@ -27,7 +27,10 @@ def due_list(screen: Screen, due: list, chosen: list) -> None:
     )
 
 
-def opening(screen: Screen, chosen: list, due: list) -> None:
+def opening(screen: Screen, chosen: list, due: list, is_done: bool) -> None:
+    """Print how much comes; `is_done` says that today's five minutes are over, and this is more of it."""
+    if is_done:
+        screen.line("Today's review is done. If you like, this is more of what is due:", "green")
     minutes = max(1, round(sum(card.minutes for card in chosen)))
     later = f" {len(due) - len(chosen)} more can wait." if len(due) > len(chosen) else ""
     screen.line(f"{count(len(chosen), 'card')}, about {count(minutes, 'minute')}.{later} q and Enter stops.", "dim")

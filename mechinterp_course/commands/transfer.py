@@ -42,11 +42,12 @@ def import_(
     Progress is added once, whatever the order. An answer that you wrote on one computer only is taken; where both have one, yours here
     stays and the other stands below it, quoted. Notebooks that change are backed up first.
     """
-    from ..tutor import transfer
+    from ..tutor import jupyter, transfer
     from .learner import use_workspace
     from .screen import console, imported
 
     ws = use_workspace()
+    jupyter.refuse_while_running(ws)
     with console(stderr=True).working("Bringing it in"):
         done = transfer.import_(ws, file)
     imported(console(), done)

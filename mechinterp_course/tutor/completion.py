@@ -5,6 +5,7 @@ Loads jinja2 to write the page; a kernel is started only to verify.
 """
 
 import json
+import os
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -110,8 +111,11 @@ def made(
     """Return the report that follows from the events and from what was verified: {exercise: (passed, what was said)}."""
     events = merge(events)
     state = progress.state(events, course)
+    renamed = {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
     passed_on = {
-        e.data.get("exercise"): e.day for e in reversed(events) if e.kind == "check" and e.data.get("passed") is True
+        renamed.get(e.data.get("exercise"), e.data.get("exercise")): e.day
+        for e in reversed(events)
+        if e.kind == "check" and e.data.get("passed") is True
     }
     done = finished(events, course)
     read_on = {one.lesson.id: day for day, pieces in done.items() for one in pieces if not one.exercises}
@@ -122,14 +126,13 @@ def made(
         exercises = []
         for exercise in lesson.exercises:
             mine = state.exercises[exercise.name]
-            on = next((passed_on[n] for n in (exercise.name, *exercise.card.renamed_from) if n in passed_on), "")
             verified, said = checked.get(exercise.name, (None, ""))
             exercises.append(
                 ExerciseRecord(
                     exercise.name,
                     exercise.card.title,
                     exercise.card.points,
-                    on,
+                    passed_on.get(exercise.name, ""),
                     mine.tries,
                     tuple(HINTS[level] for level in sorted(mine.hints)),
                     mine.borrowed,
@@ -165,7 +168,7 @@ def _chosen(course: Course, names: Iterable[str], events: list[Event]) -> list[L
         wrong = next((one for one in found if not isinstance(one, Lesson)), None)
         if wrong is not None:
             raise CourseError(f"{wrong.name} is an exercise.", "A report is about lessons: mechinterp report 06.")
-        return sorted(found, key=lambda lesson: lesson.number)
+        return sorted({lesson.id: lesson for lesson in found}.values(), key=lambda lesson: lesson.number)
     state = progress.state(events, course)
     begun = [one.lesson for one in state.lessons.values() if one.begun]
     if not begun:
@@ -193,12 +196,29 @@ def _verified(
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
+def places(path: Path) -> tuple[Path, Path]:
+    """Return where the page and its data are written for a name that was given; raise a sentence where they cannot be."""
+    path = path.expanduser()
+    page = path if path.suffix.lower() == ".html" else path.with_name(f"{path.name}.html")
+    data = page.with_suffix(".json")
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise CourseError(f"{path} cannot be written.", "Name a file in a folder that is there and that is yours.")
+    if data.exists() and not _is_ours(data):
+        raise CourseError(f"{data} is there already, and it is no report's data.", f"Name another page than {page}.")
+    return page, data
+
+
+def _is_ours(data: Path) -> bool:
+    try:
+        there = json.loads(data.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(there, dict) and {"course", "lessons", "calibration", "seed"} <= there.keys()
+
+
 def write(found: Report, path: Path) -> tuple[Path, Path]:
     """Write the page to `path` and its data beside it, as .json, and return both paths."""
-    page = path.with_suffix(".html")
-    data = path.with_suffix(".json")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise CourseError(f"{path} cannot be written.", "Name a file in a folder that is there.")
+    page, data = places(path)
     notebook.write(data, json.dumps(asdict(found), indent=1, ensure_ascii=False) + "\n")
     notebook.write(page, html(found))
     return page, data

@@ -9,8 +9,8 @@ Events (`kind`, and what they hold besides id, at, day and machine):
     predict  question, choice (its text), sure           quiz     question, choice
     reveal   question, choice, sure (the prediction that stood then)
     open     lesson, sitting                             read     lesson
-    plan     minutes, days, start, short, to, hour       rest     first, last (days off, as dates)
-    calendar days (the dates that were exported), sequence
+    plan     minutes, days, start, short, to, hour       rest     first, last (as dates), off (false: no days off any more)
+    calendar days (the dates that were exported), sequence, name
 """
 
 import json
@@ -25,8 +25,18 @@ from pathlib import Path
 
 MARKER = ".mechinterp"  # a folder that holds this folder is a workspace
 FILE = "progress.jsonl"
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
+_TIME = re.compile(r"[0-8]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
+NAMES = (
+    "exercise",
+    "question",
+    "entry",
+    "replaces",
+    "card",
+    "paper",
+    "lesson",
+)  # what an event is about: text, if it is there
 _latest = datetime.min.replace(tzinfo=UTC)  # of this process's events
+_ahead = _latest  # of those that had to be later than an event from the future
 _session: list["Event"] = []  # what could not be written: it counts as long as the kernel lives
 _told_once = False  # a disk that cannot be written is mentioned once
 
@@ -79,13 +89,14 @@ def find_workspace(start: Path | None = None) -> Path | None:
     return next((folder for folder in (start, *start.parents) if (folder / MARKER).is_dir()), None)
 
 
-def record(kind: str, **data) -> None:
+def record(kind: str, *, after: Iterable[Event] = (), **data) -> None:
     """Add an event to the workspace's file; where there is no workspace, nothing is written.
 
-    A disk that is full or read-only never stops a check: it is mentioned once.
+    Where the last event says what holds (a plan, a mark), it must be later than those in `after`, which another computer, or a clock
+    that was wrong, may have dated into the future. A disk that is full or read-only never stops a check: it is mentioned once.
     """
     global _told_once
-    event = new_event(kind, data)
+    event = new_event(kind, data, after)
     workspace = find_workspace()
     if workspace is None:
         _session.append(event)
@@ -99,13 +110,15 @@ def record(kind: str, **data) -> None:
             print(f"Your progress could not be saved in {workspace / FILE} ({error.strerror}). Everything else works.")
 
 
-def new_event(kind: str, data: dict) -> Event:
-    """Return an event of this moment, not written anywhere yet."""
-    global _latest
+def new_event(kind: str, data: dict, after: Iterable[Event] = ()) -> Event:
+    """Return an event of this moment, not written anywhere yet; it is later than all of `after`."""
+    global _latest, _ahead
     # Two events of one moment must stay in their order: a changed prediction would else be the old one.
     now = _latest = max(datetime.now(UTC), _latest + timedelta(microseconds=1))
-    at = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return Event(str(uuid.uuid4()), at, kind, platform.node(), now.astimezone().date().isoformat(), data)
+    at, day = now, now.astimezone().date().isoformat()
+    if last := max((datetime.fromisoformat(event.at) for event in after), default=None):
+        at = _ahead = max(now, last + timedelta(milliseconds=1), _ahead + timedelta(microseconds=1))
+    return Event(str(uuid.uuid4()), f"{at:%Y-%m-%dT%H:%M:%S.%fZ}", kind, platform.node(), day, data)
 
 
 def append(path: Path, line: str) -> None:
@@ -141,7 +154,7 @@ def load(workspace: Path | None = None) -> Log:
 def read(path: Path) -> Log:
     """Return the events of one file in order of (at, id), each once; lines that are damaged are skipped and counted."""
     try:
-        text = Path(path).read_bytes().decode("utf-8", errors="replace")
+        text = Path(path).read_bytes().decode("utf-8-sig", errors="replace")
     except FileNotFoundError:
         return Log()
     events, damaged = [], 0
@@ -159,10 +172,10 @@ def parse(line: str) -> Event | None:
         data = json.loads(line)
         name, at, kind = data.pop("id"), data.pop("at"), data.pop("kind")
         machine, day = data.pop("machine", ""), data.pop("day", at[:10])
-        date.fromisoformat(day)
+        date.fromisoformat(day), datetime.fromisoformat(at)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if not (isinstance(name, str) and isinstance(at, str) and isinstance(kind, str) and isinstance(machine, str)):
+    if not all(isinstance(one, str) for one in (name, at, kind, machine, *(data.get(key, "") for key in NAMES))):
         return None
     return Event(name, at, kind, machine, day, data) if _TIME.fullmatch(at) else None
 

@@ -57,10 +57,10 @@ def of_workspace(root: Path | None, course: Course, day: date) -> Glance:
 
 
 def due_cards(events: Log, course: Course, day: date) -> int:
-    """Return how many cards today's five minutes of review hold. Notebooks are not opened: open questions come from the events."""
+    """Return how many cards are left of today's five minutes. Notebooks are not opened: open questions come from the events."""
     from . import journal, review, review_ask
 
-    return len(review.session(review_ask.all_cards(events, course, journal.entries(events)), day))
+    return len(review.todays(review_ask.all_cards(events, course, journal.entries(events)), day))
 
 
 def _notes(events: Log, course: Course) -> list[str]:

@@ -99,7 +99,7 @@ def streak_words(seen: Glance) -> str:
 
 def due_words(seen: Glance) -> str:
     due = seen.today.due
-    return f"{due} card{'s' * (due != 1)} due" if due else "Nothing is due."
+    return f"{due} card{'s' * (due != 1)} for today" if due else "Nothing for today."
 
 
 def level_words(group: Group) -> str:

@@ -22,6 +22,7 @@ CELLS = {"surprised": "journal-surprised", "questions": "journal-questions"}  # 
 ALIKE = 0.6  # texts that are more alike than this are one text that was edited
 _POINT = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+")
 _ANSWER = re.compile(r"\s*(?:→|->|[Aa]nswer(?:ed)?:)\s*(.*)")
+_FENCE = re.compile(r"```+|~~~+")
 
 
 @dataclass(frozen=True)
@@ -61,27 +62,45 @@ class Found:
 
 
 def written(released: str, source: str) -> list[tuple[str, str | None]]:
-    """Return what a learner wrote into a cell, as (text, answer): its points and paragraphs without what was released there."""
+    """Return what a learner wrote into a cell, as (text, answer): its points and paragraphs without what was released there.
+
+    A block of code between fences belongs to what stands above it, and keeps its lines.
+    """
     given = {line.strip() for line in released.splitlines()}
     entries: list[list] = []
-    fresh = True  # the next line begins a new entry
+    fresh, fence = True, ""  # whether the next line begins a new entry; what closes the block of code
     for line in source.splitlines():
         text = line.strip()
-        if not text or text in given or text.startswith("#"):
+        if fence or _FENCE.match(text):
+            entries += [] if entries else [["", None]]
+            _add(entries[-1], line.rstrip(), "\n")
+            if not fence:
+                fence = _FENCE.match(text)[0]
+            elif text.startswith(fence) and not text.strip(fence[0]):
+                fence = ""
+            fresh = False
+        elif not text or text in given or text.startswith("#"):
             fresh = True
-            continue
-        answer = _ANSWER.fullmatch(line)
-        if answer and entries:
+        elif entries and (answer := _ANSWER.fullmatch(line)):
             entries[-1][1] = " ".join(part for part in (entries[-1][1], answer[1].strip()) if part)
             fresh = False
         elif fresh or _POINT.match(line):
             entries.append([_POINT.sub("", text, count=1), None])
             fresh = False
-        elif entries[-1][1] is not None:
-            entries[-1][1] += f" {text}"
         else:
-            entries[-1][0] += f" {text}"
+            _add(entries[-1], text, "\n" if has_code_last(entries[-1][0]) else " ")
     return [(text, answer) for text, answer in entries]
+
+
+def _add(entry: list, text: str, between: str) -> None:
+    """Add a line to an entry: to its answer where it has one."""
+    at = 0 if entry[1] is None else 1
+    entry[at] = f"{entry[at]}{between}{text}" if entry[at] else text
+
+
+def has_code_last(text: str) -> bool:
+    """Whether a text ends with a block of code, behind which nothing can stand on its last line."""
+    return text.rsplit("\n", 1)[-1].strip().startswith(("```", "~~~"))
 
 
 def look(ws: Workspace, course: Course) -> list[Found]:
@@ -107,26 +126,31 @@ def look(ws: Workspace, course: Course) -> list[Found]:
 def collect(ws: Workspace, course: Course) -> list[Entry]:
     """Record what is new in the notebooks, what was edited and what was taken out there, and return all entries."""
     events = progress.load(ws.root)
+    said = [event for event in events if event.kind in ("journal", "answered")]
     known = {entry.id: entry for entry in entries(events)}
-    there = {one.id: one for one in look(ws, course)}
+    elsewhere = _taken_out_elsewhere(said)
+    there = {one.id: one for one in look(ws, course) if one.id not in elsewhere}
     mine = _of_this_machine(events)
     gone = [known[id] for id in mine if id in known and id not in there]
     for one in there.values():
         before = known.get(one.id)
-        if before is None:
-            former = _former(one, gone)
+        if (
+            before is None or one.id not in mine
+        ):  # what another computer wrote is recorded once more: it stands here too
+            former = None if before else _former(one, gone)
             if former:
                 gone.remove(former)
-            day = former.day if former else min(one.day, date.today())
+            old = before or former
+            day = old.day if old else min(one.day, date.today())
             record(
-                "journal", entry=one.id, section=one.section, lesson=one.lesson, text=one.text, on=day.isoformat(),
+                "journal", after=said, entry=one.id, section=one.section, lesson=one.lesson, text=one.text, on=day.isoformat(),
                 replaces=former.id if former else "",
             )  # fmt: skip
-            before = Entry(one.id, one.section, one.lesson, one.text, day, former.answer if former else None)
+            before = Entry(one.id, one.section, one.lesson, one.text, day, old.answer if old else None)
         if one.answer is not None and one.answer != before.answer:
-            record("answered", entry=one.id, answer=one.answer)
+            record("answered", after=said, entry=one.id, answer=one.answer)
     for entry in gone:
-        record("journal", entry=entry.id, gone=True)
+        record("journal", after=said, entry=entry.id, gone=True)
     return entries(progress.load(ws.root))
 
 
@@ -140,6 +164,19 @@ def _of_this_machine(events: Iterable[Event]) -> list[str]:
     return sorted(name for name in names if isinstance(name, str))
 
 
+def _taken_out_elsewhere(events: Iterable[Event]) -> set[str]:
+    """Return the entries that another computer edited or took out last: their old text may still stand in the notebooks here."""
+    import platform
+
+    last: dict[str, str] = {}
+    for event in events:
+        id, replaced = event.data.get("entry"), event.data.get("replaces")
+        if event.kind == "journal":
+            last |= {replaced: event.machine} if replaced else {}
+            last |= {id: event.machine if event.data.get("gone") is True else ""}
+    return {id for id, machine in last.items() if machine not in ("", platform.node())}
+
+
 def _former(one: Found, gone: list[Entry]) -> Entry | None:
     """Return the entry that this one was before it was edited, if it was one."""
     candidates = [entry for entry in gone if (entry.section, entry.lesson) == (one.section, one.lesson)]
@@ -151,7 +188,7 @@ def _former(one: Found, gone: list[Entry]) -> Entry | None:
 
 
 def entries(events: Iterable[Event]) -> list[Entry]:
-    """Return the entries that stand, in the order of their days."""
+    """Return the entries that stand, in the order of their days, and as they stand in the cells."""
     found: dict[str, Entry] = {}
     for event in merge(events):
         id = event.data.get("entry")
@@ -163,11 +200,12 @@ def entries(events: Iterable[Event]) -> list[Entry]:
             if entry is None:
                 found.pop(id, None)
             else:
-                found[id] = replace(entry, answer=former.answer) if former else entry
+                old = former or found.get(id)
+                found[id] = replace(entry, answer=old.answer) if old else entry
         elif event.kind == "answered" and id in found:
             taken_back = event.data.get("open") is True
             found[id] = replace(found[id], answer=None if taken_back else str(event.data.get("answer") or ""))
-    return sorted(found.values(), key=lambda entry: (entry.day, entry.lesson, entry.section, entry.id))
+    return sorted(found.values(), key=lambda entry: (entry.day, entry.lesson, entry.section))
 
 
 def _entry(event: Event) -> Entry | None:
@@ -189,9 +227,10 @@ def open_questions(found: Iterable[Entry]) -> list[Entry]:
 def mark_answered(found: Iterable[Entry], id: str, answer: str = "", is_open: bool = False) -> Entry:
     """Record that a question is answered, or with `is_open` that it is open again. Raises CourseError for an unknown name."""
     questions = {entry.id: entry for entry in found if entry.section == "questions"}
+    said = [event for event in progress.load() if event.data.get("entry") == id]
     if id not in questions:
         raise unknown("question", id, list(questions))
-    record("answered", entry=id, **({"open": True} if is_open else {"answer": answer}))
+    record("answered", after=said, entry=id, **({"open": True} if is_open else {"answer": answer}))
     return questions[id]
 
 

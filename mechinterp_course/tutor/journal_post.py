@@ -156,19 +156,26 @@ def _predictions(course: Course, until: list[Event], inside: list[Event]) -> lis
 
 
 def _written(course: Course, heading: str, entries: list[Entry]) -> list[str]:
-    return (
-        [f"## {heading}", "\n".join(f"- {entry.text}{_where(course, entry)}" for entry in entries)] if entries else []
-    )
+    return [f"## {heading}", "\n".join(_point(course, entry) for entry in entries)] if entries else []
 
 
 def _answered(course: Course, entries: list[Entry]) -> list[str]:
-    lines = [f"- {e.text}{_where(course, e)}" + (f" {e.answer}" if e.answer else "") for e in entries]
+    lines = [_point(course, entry, entry.answer or "") for entry in entries]
     return ["## Questions that found an answer", "\n".join(lines)] if lines else []
+
+
+def _point(course: Course, entry: Entry, more: str = "") -> str:
+    """Return an entry as a point of a list; code keeps its lines, indented, and nothing stands behind its fence."""
+    parts = [entry.text, _where(course, entry), more]
+    whole = ""
+    for part in filter(None, parts):
+        whole += ("\n" if journal.has_code_last(whole) else " ") * bool(whole) + part
+    return "- " + whole.replace("\n", "\n  ")
 
 
 def _where(course: Course, entry: Entry) -> str:
     lesson = journal.lesson_of(entry, course)
-    return f" *(lesson {lesson.number})*" if lesson else ""
+    return f"*(lesson {lesson.number})*" if lesson else ""
 
 
 def _figures(figures: list[tuple[str, Figure]]) -> list[str]:
@@ -176,7 +183,7 @@ def _figures(figures: list[tuple[str, Figure]]) -> list[str]:
         return []
     parts = ["## What I plotted"]
     for name, figure in figures:
-        alt = figure.alt.replace("]", ")")
+        alt = " ".join(figure.alt.replace("[", "(").replace("]", ")").split())
         shown = (
             f"![{alt}](figures/{name})" if name.endswith(".png") else f"[{alt}](figures/{name}) (opens in a browser)"
         )

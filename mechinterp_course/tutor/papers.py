@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import unknown
 from .catalog import Course, Lesson
-from .events import Event, merge, record
+from .events import Event, load, merge, record
 
 SECTIONS = ("Watch", "Read")
 LETTERS, COLUMN = 24, 150  # of a title in the drawing, and the width of a lesson's column in pixels
@@ -96,8 +96,9 @@ def days_read(events: Iterable[Event]) -> dict[str, str]:
 def mark(course: Course, names: Iterable[str], read: bool = True) -> list[dict]:
     """Mark papers as read, or as not read, and return them. Raises CourseError for a name that papers.toml does not have."""
     chosen = [paper(course, name) for name in names]
+    said = [event for event in load() if event.kind == "paper"]
     for one in chosen:
-        record("paper", paper=one["id"], read=read)
+        record("paper", after=said, paper=one["id"], read=read)
     return chosen
 
 

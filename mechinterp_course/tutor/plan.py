@@ -47,11 +47,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Plans:
-    """Every plan that was made, with the day from which it held, and the days taken off."""
+    """Every plan in the order in which they were made, with the day from which it held, and the days taken off."""
 
     made: tuple[tuple[date, Plan], ...] = ()
     rests: frozenset[date] = frozenset()
-    name: str = ""  # the same on every machine; it names the calendar
+    name: str = ""  # the same on every machine; it names the calendar, and stays once there is one
 
     @property
     def now(self) -> Plan | None:
@@ -60,7 +60,8 @@ class Plans:
 
     def on(self, day: date) -> Plan | None:
         """Return the plan that held on a day."""
-        return next((plan for since, plan in reversed(self.made) if since <= day), None)
+        held = sorted((entry for entry in self.made if entry[0] <= day), key=lambda entry: entry[0])
+        return held[-1][1] if held else None
 
     def is_planned(self, day: date) -> bool:
         """Whether something was planned on a day, for the streak. Before there was a plan, Monday to Friday count."""
@@ -79,7 +80,7 @@ class Plans:
 
 def plans(events: Iterable[Event]) -> Plans:
     """Return the plans that follow from the events, given in order; an event that makes no sense is left out."""
-    made, rests, name = [], set(), ""
+    made, rests, name, calendar = [], set(), "", ""
     for event in events:
         if event.kind == "plan":
             plan = _from_data(event.data)
@@ -87,9 +88,11 @@ def plans(events: Iterable[Event]) -> Plans:
                 name = name or event.id
                 made.append((date.fromisoformat(event.day), plan))
         elif event.kind == "rest":
-            rests |= _rest_days(event.data)
-    made.sort(key=lambda entry: entry[0])  # stable: of one day's plans the last one holds
-    return Plans(tuple(made), frozenset(rests), name)
+            days = _rest_days(event.data)
+            rests = rests - days if event.data.get("off") is False else rests | days
+        elif event.kind == "calendar" and isinstance(event.data.get("name"), str):
+            calendar = calendar or event.data["name"]
+    return Plans(tuple(made), frozenset(rests), calendar or name)
 
 
 def _from_data(data: dict) -> Plan | None:
@@ -209,13 +212,13 @@ def _hour(text: str) -> str:
     return f"{int(found[1]):02d}:{int(found[2] or 0):02d}"
 
 
-def read_rest(text: str, today: date) -> tuple[date, date]:
+def read_rest(text: str, today: date, option: str = "--rest") -> tuple[date, date]:
     """Return the first and the last day of "2026-12-24" or "2026-12-24..2027-01-02"."""
     first, _, last = text.partition("..")
-    begin = read_date(first, today, "--rest")
-    end = read_date(last, today, "--rest") if last else begin
+    begin = read_date(first, today, option)
+    end = read_date(last, today, option) if last else begin
     if end < begin:
-        raise CourseError(f"The days off end ({end}) before they begin ({begin}).", f"Write --rest {end}..{begin}.")
+        raise CourseError(f"The days off end ({end}) before they begin ({begin}).", f"Write {option} {end}..{begin}.")
     if (end - begin).days >= LONGEST_REST:
         raise CourseError(f"{begin} to {end} is more than a year.", "Give at most a year of days off.")
     return begin, end

@@ -41,27 +41,44 @@ class Planned:
 
 
 def change(
-    ws: Workspace, course: Course, today: date, typed: dict, rest: str | None = None, dry: bool = False
+    ws: Workspace,
+    course: Course,
+    today: date,
+    typed: dict,
+    rest: str | None = None,
+    dry: bool = False,
+    no_rest: str | None = None,
 ) -> Planned:
-    """Record the plan where something was typed, and return it; without a plan, and with `dry`, as it would be."""
+    """Record the plan where something was typed, and return it; without a plan, and with `dry`, as it would be.
+
+    `rest` are days off, `no_rest` days that are no days off any more, both as they are typed.
+    """
     events = progress.load(ws.root)
     now = plan.plans(events).now
     new = plan.changed(now, course, today, **typed)
-    days_off = plan.read_rest(rest, today) if rest else None
+    off = _rest(rest, today, "--rest") + _rest(no_rest, today, "--no-rest")
     wanted = []
-    if any(value is not None for value in typed.values()) or (now is None and days_off):
+    if any(value is not None for value in typed.values()) or (now is None and off):
         wanted.append(("plan", new.data))
-    if days_off:
-        wanted.append(("rest", {"first": days_off[0].isoformat(), "last": days_off[1].isoformat()}))
+    wanted += [("rest", data) for data in off]
+    said = [event for event in events if event.kind in ("plan", "rest")]
     if wanted and not dry:
         for kind, data in wanted:
-            progress.record(kind, **data)
+            progress.record(kind, after=said, **data)
         events = progress.load(ws.root)
     elif wanted or now is None:
-        events = progress.merge(events, [log.new_event(k, d) for k, d in wanted or [("plan", new.data)]])
+        events = progress.merge(events, [log.new_event(k, d, said) for k, d in wanted or [("plan", new.data)]])
     seen = glance(events, course, today)
     is_made = bool(now or wanted) and not (dry and wanted)
     return Planned(seen, finished(events, course), is_made, tuple(events))
+
+
+def _rest(typed: str | None, today: date, option: str) -> list[dict]:
+    """Return what the event `rest` holds, for days that were typed with an option; an empty list where nothing was."""
+    if not typed:
+        return []
+    first, last = plan.read_rest(typed, today, option)
+    return [{"first": first.isoformat(), "last": last.isoformat(), "off": option == "--rest"}]
 
 
 def as_json(found: Planned) -> str:
@@ -92,26 +109,38 @@ def export(ws: Workspace, found: Planned, file: Path, now: datetime) -> Path:
     file = file / "mechinterp.ics" if file.is_dir() else file
     if file.exists() and not file.read_bytes()[:15].upper().startswith(b"BEGIN:VCALENDAR"):
         raise CourseError(f"{file} is there already, and it is not a calendar.", "Give another name: --ics hour.ics.")
-    sequence, before = exported(found.events)
-    days = [day.date.isoformat() for day in found.ahead]
-    write(file, ics(found, before - set(days), sequence, now))
-    progress.record("calendar", days=days, sequence=sequence)
+    sequence, before = exported(found.events, found.glance.plans.name)
+    days, name = [day.date.isoformat() for day in found.ahead], found.glance.plans.name
+    write(file, ics(found, before - {(name, day) for day in days}, sequence, now))
+    progress.record("calendar", days=days, sequence=sequence, name=name)
     return file.resolve()
 
 
-def exported(events: Iterable[Event]) -> tuple[int, set[str]]:
-    """Return the sequence number of the next calendar file, and the days that earlier ones held."""
-    sequence, days = 0, set()
+def exported(events: Iterable[Event], name: str) -> tuple[int, set[tuple[str, str]]]:
+    """Return the sequence number of the next calendar file, and the entries of earlier ones as (calendar's name, day).
+
+    Two computers may each have made a calendar before their progress was brought together. `name` is that of a file without one.
+    """
+    sequence, entries = 0, set()
     for event in events:
         if event.kind == "calendar":
             number, held = event.data.get("sequence"), event.data.get("days")
             sequence = max(sequence, number + 1 if isinstance(number, int) else 0)
-            days |= {day for day in held if isinstance(day, str)} if isinstance(held, list) else set()
-    return sequence, days
+            under = event.data.get("name")
+            under = under if isinstance(under, str) else name
+            entries |= {(under, day) for day in held if _is_date(day)} if isinstance(held, list) else set()
+    return sequence, entries
 
 
-def ics(found: Planned, gone: set[str], sequence: int, now: datetime) -> str:
-    """Return the calendar as text; `gone` are days of an earlier file that are not planned any more."""
+def _is_date(text: object) -> bool:
+    try:
+        return isinstance(text, str) and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def ics(found: Planned, gone: set[tuple[str, str]], sequence: int, now: datetime) -> str:
+    """Return the calendar as text; `gone` are entries of an earlier file, as (calendar's name, day), that are not planned any more."""
     from icalendar import Calendar
 
     calendar = Calendar()
@@ -119,21 +148,22 @@ def ics(found: Planned, gone: set[str], sequence: int, now: datetime) -> str:
     calendar.add("version", "2.0")
     calendar.add("method", "PUBLISH")
     calendar.add("x-wr-calname", "Mechanistic interpretability")
-    today = found.glance.day
+    name, today = found.glance.plans.name, found.glance.day.isoformat()
     for day in found.ahead:
-        calendar.add_component(_entry(found, day, sequence, now))
-    for text in sorted(gone):
-        if text >= today.isoformat():
+        calendar.add_component(_entry(found, day, name, sequence, now))
+    for under, text in sorted(gone):
+        is_done = text == today and under == name and found.glance.today.items  # today's hour was there, and is done
+        if text >= today and not is_done:
             day = Day(date.fromisoformat(text), 0)
-            calendar.add_component(_entry(found, day, sequence, now, cancelled=True))
+            calendar.add_component(_entry(found, day, under, sequence, now, cancelled=True))
     return calendar.to_ical().decode("utf-8")
 
 
-def _entry(found: Planned, day: Day, sequence: int, now: datetime, cancelled: bool = False):
+def _entry(found: Planned, day: Day, name: str, sequence: int, now: datetime, cancelled: bool = False):
     from icalendar import Event as Entry
 
     entry, plans = Entry(), found.glance.plans
-    entry.add("uid", f"{day.date.isoformat()}-{plans.name}@mechinterp-course")
+    entry.add("uid", f"{day.date.isoformat()}-{name}@mechinterp-course")
     entry.add("dtstamp", now.astimezone(UTC))
     entry.add("last-modified", now.astimezone(UTC))
     entry.add("sequence", sequence)

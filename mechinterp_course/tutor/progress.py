@@ -37,7 +37,10 @@ NOT_WORK = ("open", "plan", "rest", "calendar")  # kinds of events that do not m
 
 @dataclass
 class ExerciseState:
-    """What happened with one exercise. `passed` is the time of the first pass and stays, whatever comes later."""
+    """What happened with one exercise. `passed` is the time of the first pass and stays, whatever comes later.
+
+    Tries and mistakes are those on the way there: to run a passed check again is no try.
+    """
 
     name: str
     passed: str | None = None
@@ -160,9 +163,9 @@ def question_state(events: Iterable[Event], question: Question) -> QuestionState
 
 def _apply_to_exercise(exercise: ExerciseState, event: Event) -> None:
     data = event.data
-    if event.kind == "check":
+    if event.kind == "check" and exercise.passed is None:
         exercise.tries += 1
-        if data.get("passed") is True and exercise.passed is None:
+        if data.get("passed") is True:
             exercise.passed = event.at
         mistake = data.get("mistake")
         if isinstance(mistake, str) and mistake and mistake not in exercise.mistakes:

@@ -60,7 +60,8 @@ def next_words(seen: Glance) -> str:
 def last_time(events: list[Event], now: datetime) -> str:
     """Return when the learner was last here and what they did that day; empty where they never were."""
     # Opening a notebook and planning are recorded too; what was done says more.
-    told = [event for event in events if event.kind not in NOT_WORK] or list(events)
+    events = [event for event in events if date.fromisoformat(event.day) <= now.date()] or list(events)
+    told = [event for event in events if event.kind not in NOT_WORK] or events
     if not told:
         return ""
     last = told[-1]
@@ -98,10 +99,10 @@ def _when(event: Event, now: datetime) -> str:
     day = date.fromisoformat(event.day)
     ago = (now.date() - day).days
     moment = datetime.fromisoformat(event.at.replace("Z", "+00:00")).astimezone(now.tzinfo)
-    if ago <= 0:
+    if ago == 0:
         return f"Today at {moment:%H:%M}"
     if ago == 1:
         return f"Yesterday at {moment:%H:%M}"
-    if ago < 7:
+    if 0 < ago < 7:
         return f"Last {day:%A}"
     return f"{day.day} {day:%B}" + (f" {day.year}" if day.year != now.year else "")

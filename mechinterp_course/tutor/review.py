@@ -19,7 +19,7 @@ from .schedule import RATINGS, Rated
 
 MINUTES = 5
 SURE = 70  # a wrong prediction that was at least this sure comes back
-NEW_TERMS = 3  # terms that were never asked for, in one review
+NEW_TERMS = 3  # terms that were never asked for, on one day
 LEARNED_WITH_EFFORT = 5  # tries after which an exercise comes back sooner
 COSTS = {"exercise": 3.0, "quiz": 1.0, "predict": 1.0, "term": 0.5, "question": 1.0}  # minutes
 _TERM = re.compile(r"\[\[term:([^\]|]+)")
@@ -34,6 +34,7 @@ class Card:
     lesson: str
     why: str
     looks: int  # how often it was reviewed
+    last: date | None = None  # the day of the last look
 
     @property
     def kind(self) -> str:
@@ -78,29 +79,45 @@ def cards(events: Iterable[Event], course: Course, questions: Iterable[tuple[str
             for id, day, lesson in questions
         },
     }
-    looks = _looks(events)
+    looks = _looks(events, course)
     found = []
     for id, birth in born.items():
         mine = [look for look in looks.get(id, ()) if look.day >= birth.day]
         history = [*([Rated(birth.day, birth.rating)] if birth.rating else []), *mine]
-        found.append(Card(id, schedule.due(history) if history else birth.day, birth.lesson, birth.why, len(mine)))
+        last = mine[-1].day if mine else None
+        found.append(
+            Card(id, schedule.due(history) if history else birth.day, birth.lesson, birth.why, len(mine), last)
+        )
     return sorted(found, key=lambda card: (card.due, card.kind, card.id))
 
 
 def due(cards: Iterable[Card], day: date) -> list[Card]:
-    """Return the cards that are due on a day, the longest overdue first; of new terms only as many as one review takes."""
+    """Return which of all cards are due on a day, the longest overdue first; of new terms only a few on one day."""
+    cards = list(cards)
     mine = [card for card in cards if card.due <= day]
     new = [card for card in mine if card.kind == "term" and not card.looks]
-    return [card for card in mine if card not in new] + new[:NEW_TERMS]
+    met = sum(card.kind == "term" and card.looks == 1 and card.last == day for card in cards)
+    return [card for card in mine if card not in new] + new[: max(0, NEW_TERMS - met)]
 
 
 def session(cards: Iterable[Card], day: date, minutes: float = MINUTES) -> list[Card]:
-    """Return what fits into so many minutes of what is due: at least one card, the longest overdue first."""
-    chosen, left = [], minutes
-    for card in due(cards, day):
-        if card.minutes <= left or not chosen:
+    """Return which of all cards fit into so many minutes of what is due: at least one card, the longest overdue first."""
+    return _fitting(due(cards, day), minutes, at_least=1)
+
+
+def todays(cards: Iterable[Card], day: date) -> list[Card]:
+    """Return what is left of a day's five minutes: those that were spent on cards that day are taken off."""
+    cards = list(cards)
+    spent = sum(card.minutes for card in cards if card.last == day)
+    return _fitting(due(cards, day), MINUTES - spent, at_least=0 if spent else 1)
+
+
+def _fitting(cards: list[Card], minutes: float, at_least: int) -> list[Card]:
+    chosen: list[Card] = []
+    for card in cards:
+        if card.minutes <= minutes or len(chosen) < at_least:
             chosen.append(card)
-            left -= card.minutes
+            minutes -= card.minutes
     return chosen
 
 
@@ -114,18 +131,25 @@ def rate(card: Card, rating: str, **more) -> None:
 # --- where cards come from ------------------------------------------------------------------------------------------
 
 
-def _looks(events: Iterable[Event]) -> dict[str, list[Rated]]:
+def _renamed(course: Course) -> dict[str, str]:
+    """Return {old name: name} of the exercises that were renamed."""
+    return {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
+
+
+def _looks(events: Iterable[Event], course: Course) -> dict[str, list[Rated]]:
     found: dict[str, list[Rated]] = {}
+    renamed = {f"exercise:{old}": f"exercise:{name}" for old, name in _renamed(course).items()}
     for event in events:
         id, rating = event.data.get("card"), event.data.get("rating")
         if event.kind == "review" and isinstance(id, str) and rating in RATINGS:
+            id = renamed.get(id, id)
             found.setdefault(id, []).append(Rated(date.fromisoformat(event.day), rating))
     return found
 
 
 def _exercises(events: Iterable[Event], course: Course) -> dict[str, _Born]:
     """An exercise is a card from the day on which it was first passed, or given up."""
-    renamed = {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
+    renamed = _renamed(course)
     tries: dict[str, int] = {}
     helped: set[str] = set()
     found: dict[str, _Born] = {}

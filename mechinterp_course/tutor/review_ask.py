@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
 
 from . import journal, progress, review
 from .catalog import Course, Question
@@ -47,10 +46,10 @@ class Ask:
         return FOUND if self.card.kind == "question" else RATINGS
 
 
-def standing(ws: Workspace, course: Course, day: date) -> tuple[list[Card], list[Entry]]:
-    """Return every card of a workspace that is due on a day, and the entries of the journal."""
+def standing(ws: Workspace, course: Course) -> tuple[list[Card], list[Entry]]:
+    """Return every card of a workspace, and the entries of the journal."""
     entries = journal.collect(ws, course)
-    return review.due(all_cards(progress.load(ws.root), course, entries), day), entries
+    return all_cards(progress.load(ws.root), course, entries), entries
 
 
 def all_cards(events: Iterable, course: Course, entries: Iterable[Entry]) -> list[Card]:
@@ -114,7 +113,8 @@ def starter(source: str) -> str:
 def settle(asked: Ask, rating: str, **more) -> None:
     """Record the look at a card; a question of the journal that is known now is marked as answered, too."""
     if asked.card.kind == "question" and rating != "again":
-        progress.record("answered", entry=asked.card.name, answer="")
+        said = [event for event in progress.load() if event.data.get("entry") == asked.card.name]
+        progress.record("answered", after=said, entry=asked.card.name, answer="")
     review.rate(asked.card, rating, **more)
 
 

@@ -18,8 +18,8 @@ from .workspace import Workspace
 def review(minutes: float = cards.MINUTES) -> None:
     """Show the cards that are due and fit into so many minutes, the longest overdue first."""
     ws, book = workspace.find(), course()
-    due, entries = standing(ws, book, date.today())
-    chosen = cards.session(due, date.today(), minutes)
+    every, entries = standing(ws, book)
+    due, chosen = cards.due(every, date.today()), cards.session(every, date.today(), minutes)
     if not chosen:
         _say(
             "Nothing is due today. Cards come from exercises you passed, questions you missed, and terms of lessons you read."

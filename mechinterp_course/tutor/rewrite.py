@@ -44,6 +44,5 @@ def rerun(
     new = {plan.answers[name]: source for name, source in (sources or {}).items() if name in plan.answers}
     for name, checks in plan.checks.items():
         new |= dict.fromkeys(checks, CALL.format(name=name, seed=seed))
-    # The cells without a name switch recording on around a check: here it stays off.
-    cells = [(id, new.get(id, text)) for id, text in plan.cells if id]
+    cells = [(id, new.get(id, text)) for id, text in plan.cells if id != saved.RECORDING]  # here it stays off
     yield from saved.run_plan(replace(plan, cells=cells), tell)

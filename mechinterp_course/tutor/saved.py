@@ -21,6 +21,7 @@ from .workspace import Workspace
 
 SECONDS_A_CELL = 600
 MAX_PRINTED_LINES = 20
+RECORDING = "(recording)"  # the name, that no cell has, of the cells which switch recording on around a check, and off
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -122,7 +123,11 @@ def _recorded(root: Path, code: list[tuple[str, str]], asked: set[str]) -> list[
     """Put around each check that is asked for what lets it record, and nothing else."""
     made = []
     for name, text in code:
-        made += [("", _record_in(root)), (name, text), ("", _record_in(""))] if name in asked else [(name, text)]
+        made += (
+            [(RECORDING, _record_in(root)), (name, text), (RECORDING, _record_in(""))]
+            if name in asked
+            else [(name, text)]
+        )
     return made
 
 

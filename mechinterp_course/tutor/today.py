@@ -64,7 +64,8 @@ class Today:
 
 def today(events: Iterable[Event], state: State, course: Course, plans: Plans, day: date, due: int = 0) -> Today:
     """Return today's hour. `events` in order; `state` follows from all of them; `due` counts the cards to review."""
-    earlier = [event for event in events if date.fromisoformat(event.day) < day]
+    # Not those of days to come either: a clock that was wrong once dated them, and they are over.
+    earlier = [event for event in events if date.fromisoformat(event.day) != day]
     morning = state if len(earlier) == len(list(events)) else progress.state(earlier, course)
     days = calendar(course, morning, plans, day)
     planned = [laid for laid in days if laid.date == day]

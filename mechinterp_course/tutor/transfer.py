@@ -6,6 +6,7 @@ Imports nothing of Jupyter.
 """
 
 import json
+import os
 import platform
 import zipfile
 import zlib
@@ -89,7 +90,7 @@ def import_(ws: Workspace, source: Path) -> Imported:
     """
     try:
         with zipfile.ZipFile(Path(source).expanduser()) as file:
-            names = _checked(file, source)
+            names = _checked(ws, file, source)
             about = json.loads(file.read(ABOUT))
             result = Imported(str(about.get("machine") or "another computer"))
             _bring_notebooks(ws, file, names, result)
@@ -110,10 +111,10 @@ def _foreign(source: Path) -> CourseError:
     return CourseError(f"{source} is not a file that `mechinterp export` made, or it is damaged.", "Export it again.")
 
 
-def _checked(file: zipfile.ZipFile, source: Path) -> list[str]:
+def _checked(ws: Workspace, file: zipfile.ZipFile, source: Path) -> list[str]:
     """Return the names in the zip; refuse one that is damaged, too large, or would write outside the workspace."""
     names = file.namelist()
-    safe = all(".." not in PurePosixPath(n).parts and not n.startswith("/") and "\\" not in n for n in names)
+    safe = all(_stays_inside(name.removeprefix("notebooks/").removeprefix("base/"), ws.root) for name in names)
     if ABOUT not in names or events.FILE not in names or not safe or file.testzip() is not None:
         raise _foreign(source)
     if any(entry.file_size > MOST_BYTES for entry in file.infolist()):
@@ -121,11 +122,17 @@ def _checked(file: zipfile.ZipFile, source: Path) -> list[str]:
     return names
 
 
+def _stays_inside(name: str, root: Path) -> bool:
+    """Whether a path of the zip leads to a file inside the workspace: not up, not from the root of a disk."""
+    goes_up = ".." in PurePosixPath(name).parts or "\\" in name
+    return not goes_up and Path(os.path.normpath(root.absolute() / name)).is_relative_to(root.absolute())
+
+
 def _bring_events(ws: Workspace, file: zipfile.ZipFile, result: Imported) -> None:
     """Add the events that are not here yet, in one write, after the notebooks: an import that stopped is run again."""
     known = {event.id for event in events.load(ws.root)}
     new = []
-    for line in file.read(events.FILE).decode("utf-8", errors="replace").split("\n"):
+    for line in file.read(events.FILE).decode("utf-8-sig", errors="replace").split("\n"):
         event = events.parse(line) if line.strip() else None
         result.damaged += bool(line.strip()) and event is None
         if event and event.id not in known:

@@ -9,6 +9,7 @@ from learner import (  # noqa: F401
     DOUBLE,
     LAB,
     QUADRUPLE,
+    add_cell,
     build,
     built_fixture,
     cells,
@@ -53,6 +54,9 @@ def test_lessons_can_be_named_and_nothing_done_is_said(learner, book):
     with pytest.raises(CourseError, match="nothing to report"):
         completion.report(learner, book, verify=False)
     assert [one.number for one in completion.report(learner, book, ["01", "0"], verify=False).lessons] == ["00", "01"]
+    assert [
+        one.number for one in completion.report(learner, book, ["00", "0", "first_steps"], verify=False).lessons
+    ] == ["00"]
     with pytest.raises(CourseError, match="is an exercise"):
         completion.report(learner, book, ["double"], verify=False)
 
@@ -70,9 +74,16 @@ def test_the_first_pass_is_the_day_that_counts_also_under_an_old_name(book):
     assert (found.first, found.last) == ("2026-03-02", "2026-03-05")
 
 
+def first_cell(path) -> str:
+    return next(iter(cells(path)))
+
+
 @pytest.mark.kernel
 def test_what_was_passed_is_run_again_on_new_inputs_and_nothing_is_recorded(learner, book):
-    write_cell(learner.root / LAB, "double", DOUBLE)
+    add_cell(
+        learner.root / LAB, first_cell(learner.root / LAB), "def twice(x):\n    return x + x", name=""
+    )  # an editor dropped its id
+    write_cell(learner.root / LAB, "double", DOUBLE.replace("x + x", "twice(x)"))
     write_cell(learner.root / LAB, "quadruple", "def quadruple(x):\n    return x")
     for name in ("double", "quadruple"):
         progress.record("check", exercise=name, passed=True)
@@ -112,3 +123,24 @@ def test_the_page_needs_no_network_runs_no_script_and_escapes_names(learner, boo
     assert json.loads(data.read_text())["lessons"][0]["exercises"][0]["name"] == "double"
     with pytest.raises(CourseError, match="cannot be written"):
         completion.write(found, tmp_path / "nowhere" / "mine.html")
+
+
+def test_a_report_is_written_over_a_report_and_over_nothing_else(learner, book, tmp_path):
+    progress.record("check", exercise="double", passed=True)
+    found = completion.report(learner, book, verify=False)
+    page, data = completion.write(found, tmp_path / "my.report.v1")
+    assert (page.name, data.name) == ("my.report.v1.html", "my.report.v1.json")
+    assert completion.write(found, page) == (page, data)
+    (tmp_path / "thesis.json").write_text('{"pages": 3}')
+    with pytest.raises(CourseError, match="no report's data"):
+        completion.write(found, tmp_path / "thesis.html")
+    assert (tmp_path / "thesis.json").read_text() == '{"pages": 3}'
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_runs(learner, book, tmp_path, monkeypatch, capsys):
+    from mechinterp_course.commands.app import run
+
+    progress.record("check", exercise="double", passed=True)
+    monkeypatch.setattr(completion, "report", lambda *given: pytest.fail("the labs were run"))
+    assert run(["report", "--to", str(tmp_path / "nowhere" / "mine.html")]) == 1
+    assert "cannot be written" in capsys.readouterr().err

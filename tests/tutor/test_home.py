@@ -45,7 +45,7 @@ def test_a_newcomer_sees_the_first_hour(tiny_course):
         " 30 min  00 First steps, lab A: double\n"
         "No plan yet: type `mechinterp plan` in a terminal.\n"
         "Streak: It begins with the first day.\n"
-        "Review: Nothing is due.\n"
+        "Review: Nothing for today.\n"
         "How sure: 10 predictions, and there is something to see.\n"
         "\n"
         "00  First steps                        ░░░░░░░░░░  0 of 3   65 min\n"

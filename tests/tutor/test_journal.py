@@ -58,6 +58,11 @@ def saved(path, days_ago: int) -> None:
         ("Why?\n-> Because of the mask.\n\nHow?", [("Why?", "Because of the mask."), ("How?", None)]),
         ("- Why?\n  → So\n  it is.", [("Why?", "So it is.")]),
         ("Why?\n\nAnswer: no idea", [("Why?", "no idea")]),
+        (
+            "This works:\n\n```python\n# a comment\n\n- x = 2\n```\nOdd.\n\nWhy?",
+            [("This works:\n```python\n# a comment\n\n- x = 2\n```\nOdd.", None), ("Why?", None)],
+        ),
+        ("~~~\nx", [("~~~\nx", None)]),
         ("→ an answer to nothing", [("→ an answer to nothing", None)]),
         ("Why?\n->", [("Why?", "")]),
     ],
@@ -110,6 +115,65 @@ def test_what_is_taken_out_of_the_notebook_is_taken_out_of_the_journal_but_not_w
     path = learner.root / READING
     write_cell(path, QUESTIONS, cells(path)[QUESTIONS].replace("Why?", ""))
     assert [entry.text for entry in journal.collect(learner, book)] == ["There?"]
+
+
+def elsewhere(event: Event, machine: str = "another") -> Event:
+    return Event(event.id, event.at, event.kind, machine, event.day, event.data)
+
+
+def as_if_from_another_computer(ws) -> None:
+    """Make what was recorded so far another computer's, as after `mechinterp import`."""
+    events = [elsewhere(event) for event in progress.load(ws.root)]
+    (ws.root / progress.FILE).write_text("".join(event.to_line() + "\n" for event in events))
+
+
+def test_an_entry_that_came_from_another_computer_can_be_edited_here(learner, book):
+    wrote(learner, QUESTIONS, "Why does the softmax use e?\n-> No idea.", days_ago=5)
+    journal.collect(learner, book)
+    as_if_from_another_computer(learner)
+    (before,) = journal.collect(learner, book)
+    assert before.answer == "No idea." and before.day == date.today() - timedelta(days=5)
+    path = learner.root / READING
+    write_cell(path, QUESTIONS, cells(path)[QUESTIONS].replace("use e?", "use e and not 2?"))
+    (edited,) = journal.collect(learner, book)
+    assert (edited.text, edited.day) == ("Why does the softmax use e and not 2?", before.day)
+    assert journal.collect(learner, book) == [edited]
+
+
+def test_what_another_computer_took_out_stays_out_though_it_stands_here(learner, book):
+    wrote(learner, QUESTIONS, "Why?")
+    (entry,) = journal.collect(learner, book)
+    gone = progress.load(learner.root)[-1]
+    gone = Event("z", "2099-01-01T00:00:00.000Z", "journal", "another",
+                 gone.day, {"entry": entry.id, "gone": True})  # fmt: skip
+    (learner.root / "progress-other.jsonl").write_text(gone.to_line() + "\n")
+    assert journal.collect(learner, book) == [] == journal.collect(learner, book)
+
+
+def test_an_answer_stays_when_the_same_entry_is_recorded_twice(learner, book):
+    data = {"entry": "00-beef", "section": "questions", "lesson": "l00_first_steps", "text": "Why?"}
+    events = [
+        Event("a", "2026-01-01T00:00:00.000Z", "journal", "one", "2026-01-01", data),
+        Event("b", "2026-01-02T00:00:00.000Z", "answered", "one", "2026-01-02", {"entry": "00-beef", "answer": "So."}),
+        Event("c", "2026-01-03T00:00:00.000Z", "journal", "two", "2026-01-03", data),
+    ]
+    assert [entry.answer for entry in journal.entries(events)] == ["So."]
+
+
+def test_entries_stand_in_the_order_in_which_they_were_written(learner, book):
+    points = [f"Point {word}." for word in ("one", "two", "three", "four", "five", "six")]
+    wrote(learner, SURPRISED, "\n".join(f"- {text}" for text in points))
+    assert [entry.text for entry in journal.collect(learner, book)] == points
+
+
+def test_by_default_everything_is_shown_also_what_is_older_than_the_first_event(learner, book, capsys):
+    from mechinterp_course.commands.app import run
+
+    wrote(learner, QUESTIONS, "Why?", days_ago=9)
+    assert run(["journal"]) == 0 and "Why?" in capsys.readouterr().out
+    assert run(["journal", "--post"]) == 0
+    (post,) = (learner.root / "posts").glob("*/post.md")
+    assert "- Why?" in post.read_text()
 
 
 def test_a_question_is_answered_in_the_notebook_or_by_its_name_and_can_be_opened_again(learner, book):
@@ -210,6 +274,18 @@ def test_a_post_holds_predictions_results_surprises_plots_questions_and_papers(l
     assert "Two bars. One is higher" in text
     again = journal_post.write(learner, book, today, today)
     assert again.path != made.path and made.path.read_text() == text
+
+
+def test_code_in_an_entry_and_brackets_in_a_plots_description_survive_the_post(learner, book):
+    wrote(learner, SURPRISED, "This works:\n```python\nx = 1\n```")
+    figure = {
+        "data": [{"type": "bar", "y": [1]}],
+        "layout": {"title": {"text": "A [dest, src] pattern"}, "meta": {"alt": "One\nline."}},
+    }
+    plot(learner, "mine", {"application/vnd.plotly.v1+json": figure})
+    text = journal_post.write(learner, book, date.today(), date.today()).path.read_text()
+    assert "- This works:\n  ```python\n  x = 1\n  ```\n  *(lesson 00)*" in text
+    assert "[A (dest, src) pattern. One line](figures/" in text
 
 
 def test_only_own_plots_of_these_days_go_into_a_post(learner, book):

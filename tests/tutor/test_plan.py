@@ -162,6 +162,37 @@ def test_the_plan_of_a_day_is_the_one_that_held_then():
     assert found.name == "id-0001"  # it names the calendar, and stays
 
 
+def test_the_last_plan_holds_whatever_day_its_machine_believed_it_was():
+    """One computer is a date ahead (Tokyo, a container on UTC); the plan that was made after it is the one that counts."""
+    ahead, last = Plan(60, (0,), MONDAY), Plan(30, (1,), MONDAY)
+    found = plans([planned(ahead, 1, MONDAY + timedelta(days=1)), event(2, "plan", MONDAY, **last.data)])
+    assert found.now == last and found.on(MONDAY) == last and found.on(MONDAY + timedelta(days=1)) == ahead
+
+
+def test_days_off_can_be_taken_back_and_taken_again():
+    def rest(n, first, last, **more):
+        days = {
+            "first": (MONDAY + timedelta(days=first)).isoformat(),
+            "last": (MONDAY + timedelta(days=last)).isoformat(),
+        }
+        return event(n, "rest", **days, **more)
+
+    found = plans([rest(1, 0, 9), rest(2, 2, 20, off=False), rest(3, 4, 4)])
+    assert found.rests == {MONDAY + timedelta(days=n) for n in (0, 1, 4)}
+
+
+def test_the_calendar_keeps_its_name_once_it_was_written():
+    """An earlier plan comes from another computer after the first calendar file."""
+    mine, other = planned(Plan(start=MONDAY), 5), planned(Plan(start=MONDAY), 1)
+    written = event(6, "calendar", days=["2026-03-02"], sequence=0, name="id-0005")
+    assert plans([mine, written]).name == plans([other, mine, written]).name == "id-0005"
+    days = [
+        (name, day)
+        for name, day in sorted(exported([written, event(7, "calendar", days=["x", 3, "2026-03-03"])], "n")[1])
+    ]
+    assert days == [("id-0005", "2026-03-02"), ("n", "2026-03-03")]
+
+
 def test_days_off_hold_nothing(book):
     off = event(3, "rest", first="2026-03-03", last="2026-03-04")
     found = plans([planned(Plan(60, (0, 1, 2, 3), MONDAY), 1), off, event(4, "rest", first=3), event(5, "rest")])
@@ -281,6 +312,13 @@ def test_what_today_holds_stays_while_it_is_done(book):
     assert evening.next.sitting == "lab B" and evening.after[0].date == MONDAY + timedelta(days=1)
 
 
+def test_an_hour_on_a_wrong_clock_does_not_stand_for_every_day_to_come(book):
+    """Lesson 00 was done while the clock stood a year ahead: it is over, and today goes on behind it."""
+    plan, later = planned(Plan(60, tuple(range(7)), MONDAY), 1), MONDAY + timedelta(days=365)
+    done = [passed(i, name, later) for i, name in enumerate(("double", "quadruple", "row_softmax"), 2)]
+    assert words(hour(book, [plan, *done])) == [("01", "reading", 10), ("01", "lab", 15)]
+
+
 def test_tomorrow_follows_from_what_was_really_done(book):
     plan = planned(Plan(60, (0, 1, 2, 3, 4), MONDAY))
     tuesday = MONDAY + timedelta(days=1)
@@ -388,5 +426,5 @@ def test_whatever_stands_in_a_foreign_file_a_glance_is_possible(book, kinds):
     events = merge(event(i, kind, **data) for i, (kind, data) in enumerate(kinds))
     seen = glance(events, book, MONDAY)
     assert seen.today.day == MONDAY and seen.streak.days >= 0
-    exported(events)
+    exported(events, "name")
     history.finished(events, book)

@@ -51,6 +51,23 @@ def test_planning_is_not_doing(learner):
     assert resume(learner, catalog.course(), NOW).last.endswith("you passed double")
 
 
+def test_a_day_to_come_is_named_by_its_date_and_only_where_there_is_no_other(learner):
+    passed("double")
+    before = datetime.now().astimezone() - timedelta(days=40)
+    today = datetime.now()
+    assert resume(learner, catalog.course(), before).last.startswith(f"{today.day} {today:%B}")
+    line = {
+        "id": "f",
+        "at": "2020-01-02T10:00:00.000Z",
+        "day": "2020-01-02",
+        "kind": "read",
+        "lesson": "l00_first_steps",
+    }
+    with (learner.root / progress.FILE).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    assert resume(learner, catalog.course(), before).last.endswith("you read lesson 00")
+
+
 @pytest.mark.parametrize(("days", "words"), [(1, "Yesterday at "), (3, "Last "), (40, "")])
 def test_days_are_named_as_people_name_them(learner, days, words):
     passed("double")

@@ -99,6 +99,8 @@ def test_an_exercise_with_the_last_hint_or_given_up_comes_back_sooner(book):
 def test_an_exercise_keeps_its_card_under_a_new_name(book):
     old = book.exercises["quadruple"].card.renamed_from[0]
     assert "exercise:quadruple" in by_id(book, event(0, "check", exercise=old, passed=True))
+    looked = event(5, "review", card=f"exercise:{old}", rating="good")
+    assert by_id(book, event(0, "check", exercise=old, passed=True), looked)["exercise:quadruple"].looks == 1
 
 
 def questions_of(book, kind):
@@ -173,6 +175,33 @@ def test_five_minutes_are_five_minutes_and_the_longest_overdue_come_first(book):
     assert sum(card.minutes for card in chosen) <= review.MINUTES
     assert [card.id for card in review.session(cards[:1], day, minutes=1)] == ["exercise:0"]
     assert review.session(cards, START - timedelta(days=1)) == []
+
+
+def test_five_minutes_a_day_are_five_minutes_a_day():
+    """A long reading brings many terms, and a break many cards: after today's review nothing more is for today."""
+    book = catalog.course()
+    events = [event(0, "read", lesson=lesson.id) for lesson in book.lessons[:3]]
+    missed = [q for q in book.questions.values() if q.kind == "quiz"][:9]
+    events += [event(0, "quiz", question=q.id, choice=q.choices[q.answer - 1]) for q in missed]
+    day, met = 3, 0
+    while chosen := review.todays(review.cards(events, book), START + timedelta(days=day)):
+        events.append(event(day, "review", card=chosen[0].id, rating="good"))
+        met += chosen[0].kind == "term"
+        assert len(events) < 40
+    cards = review.cards(events, book)
+    assert sum(card.minutes for card in cards if card.last == START + timedelta(days=day)) == review.MINUTES
+    assert met <= review.NEW_TERMS
+    assert review.session(cards, START + timedelta(days=day)), "who likes may go on"
+    assert review.todays(cards, START + timedelta(days=day + 1)), "the rest comes tomorrow"
+
+
+def test_new_terms_are_few_on_one_day_however_often_one_reviews():
+    book = catalog.course()
+    events = [event(0, "read", lesson=book.lessons[0].id)]
+    for card in review.session(review.cards(events, book), START + timedelta(days=1)):
+        events.append(event(1, "review", card=card.id, rating="good"))
+    assert review.due(review.cards(events, book), START + timedelta(days=1)) == []
+    assert len(review.due(review.cards(events, book), START + timedelta(days=2))) >= review.NEW_TERMS
 
 
 def test_rating_is_recorded_and_a_strange_one_refused(book, tmp_path, monkeypatch):

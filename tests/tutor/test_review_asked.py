@@ -20,7 +20,7 @@ from learner import (  # noqa: F401
 
 from mechinterp_course.commands.app import run
 from mechinterp_course.errors import CourseError
-from mechinterp_course.tutor import catalog, journal, progress, review_ask, review_view, rewrite
+from mechinterp_course.tutor import catalog, journal, progress, review, review_ask, review_view, rewrite
 from mechinterp_course.tutor.events import Event
 from mechinterp_course.tutor.runner import CheckFailed
 
@@ -52,8 +52,8 @@ def looks(ws) -> list[tuple[str, str]]:
 
 
 def due(ws, book):
-    found, entries = review_ask.standing(ws, book, date.today())
-    return [review_ask.ask(card, book, entries) for card in found]
+    found, entries = review_ask.standing(ws, book)
+    return [review_ask.ask(card, book, entries) for card in review.due(found, date.today())]
 
 
 class Keys(io.StringIO):
@@ -130,6 +130,27 @@ def test_stopping_keeps_what_was_done_and_asks_the_rest_another_time(learner, bo
     assert len(due(learner, book)) == len(others) > 0
     typed(monkeypatch)  # the end of the input stops, too
     assert run(["review"]) == 0
+
+
+def test_after_todays_review_more_is_asked_only_as_more(learner, book, monkeypatch, capsys):
+    """Five minutes were spent; what is due beyond them is said to be more, and `mechinterp status` holds nothing of it."""
+    quizzes = [q for q in book.questions.values() if q.kind == "quiz"]
+    happened(learner, 9, "check", exercise="double", passed=True)
+    happened(learner, 9, "check", exercise="quadruple", passed=True)
+    for quiz in quizzes:
+        happened(
+            learner, 9, "quiz", question=quiz.id, choice=next(c for c in quiz.choices if c != quiz.choices[quiz.answer])
+        )
+    before = len(due(learner, book))
+    for _ in range(2):  # three minutes each
+        card = next(one.card for one in due(learner, book) if one.card.kind == "exercise")
+        review.rate(card, "good")
+    assert len(due(learner, book)) == before - 2 > 0
+    typed(monkeypatch, "q")
+    assert run(["review"]) == 0
+    assert "Today's review is done. If you like" in capsys.readouterr().out
+    assert run(["status"]) == 0
+    assert "nothing for today" in capsys.readouterr().out
 
 
 def test_without_a_terminal_it_only_says_what_is_due(learner, book, monkeypatch, capsys):

@@ -124,8 +124,13 @@ def test_what_is_no_export_is_refused_and_changes_nothing(learner, tmp_path):
         file.writestr(transfer.ABOUT, "{}")
         file.writestr(progress.FILE, "")
         file.writestr("notebooks/../../evil.ipynb", "{}")
+    with zipfile.ZipFile(tmp_path / "absolute.zip", "w") as file:
+        file.writestr(transfer.ABOUT, "{}")
+        file.writestr(progress.FILE, "")
+        file.writestr(f"notebooks/{tmp_path}/evil.ipynb", "{}")
     before = {path: path.read_bytes() for path in learner.root.rglob("*") if path.is_file()}
-    for name in ("text.zip", "cut.zip", *(f"damaged{part}.zip" for part in range(1, 9)), "foreign.zip", "escapes.zip"):
+    wrong = ("text.zip", "cut.zip", *(f"damaged{part}.zip" for part in range(1, 9)), "foreign.zip", "escapes.zip")
+    for name in (*wrong, "absolute.zip"):
         with pytest.raises(CourseError, match="is not a file that"):
             transfer.import_(learner, tmp_path / name)
     with pytest.raises(CourseError, match="no file"):

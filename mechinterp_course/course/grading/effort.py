@@ -18,10 +18,11 @@ KINDS = ("check", "hint", "borrow", "give_up")
 
 @dataclass
 class Effort:
-    """One student's work on one exercise."""
+    """One student's work on one exercise, up to the first pass: to run a passed check again is no try."""
 
     minutes: float = 0.0
     tries: int = 0
+    passed: bool = False
     hints: set[int] = field(default_factory=set)
     borrowed: bool = False
     gave_up: bool = False
@@ -52,8 +53,9 @@ def efforts(log: list[Event]) -> dict[str, Effort]:
 
 def _apply(effort: Effort, event: Event) -> None:
     data = event.data
-    if event.kind == "check":
+    if event.kind == "check" and not effort.passed:
         effort.tries += 1
+        effort.passed = data.get("passed") is True
         if isinstance(data.get("mistake"), str) and data["mistake"]:
             effort.mistakes.add(data["mistake"])
     elif event.kind == "hint" and data.get("level") in (1, 2, 3):

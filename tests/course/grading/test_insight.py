@@ -86,6 +86,13 @@ def test_time_leaves_breaks_out():
     assert (work.tries, work.hints, work.gave_up) == (3, {3}, True)
 
 
+def test_to_run_a_passed_check_again_is_no_try():
+    own = effort.efforts(
+        [event(0, passed=False), event(1, passed=True), event(2, passed=False, mistake="adds"), event(3, passed=True)]
+    )
+    assert (own["row_sums"].tries, own["row_sums"].mistakes, own["row_sums"].minutes) == (2, set(), 3)
+
+
 def test_a_file_of_nonsense_is_no_trouble(tmp_path):
     (tmp_path / "progress.jsonl").write_bytes(b"\xff\xfe\x00 nonsense\n{}\n[1]\n" + b'{"id": 1}\n' * 10)
     assert effort.read([tmp_path / "progress.jsonl", tmp_path / "none.jsonl"]) == {}
