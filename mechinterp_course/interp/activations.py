@@ -5,6 +5,7 @@ window, often hundreds of times as long as anything else, and no autoencoder sho
 The model is any bridge. Must not import TransformerLens, or anything of courses.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -72,7 +73,7 @@ def collect(
     keep_first: bool = False,
     progress: bool = True,
 ) -> Float[Tensor, "window pos d_model"]:
-    """Return what the model holds at one hook, for every position of every window but the first.
+    """Return what the model holds at one hook, for every position of every window but the first. Hooks that hang on the model act.
 
     To train on: `.flatten(0, 1)`. dtype: how they are stored; float16 takes half of the room. keep_first: also the first position.
     """
@@ -104,6 +105,11 @@ def collect_many(
     for at in tqdm(parts, desc="reading activations", **bar):
         caught = _run_until(model, hook_names, tokens[at : at + batch])
         for name, values in caught.items():
+            if values.shape[:2] != tokens[at : at + batch].shape:
+                raise CourseError(
+                    f"{name} holds no vector for each window and position: its shape is {tuple(values.shape)}.",
+                    "Take a hook of the stream, of attn_out, mlp_out or z; for patterns use cache.run_with_cache.",
+                )
             values = values if keep_first else values[:, 1:]
             if name not in found:
                 found[name] = torch.empty(len(tokens), *values.shape[1:], dtype=dtype)
@@ -126,8 +132,6 @@ def _run_until(model, hook_names: Sequence[str], tokens: Tensor) -> dict[str, Te
 
         return catch
 
-    try:
+    with contextlib.suppress(_Enough):  # the run takes its own hooks off, and leaves those of others
         model.run_with_hooks(tokens, fwd_hooks=[(name, catch_as(name)) for name in hook_names])
-    except _Enough:
-        model.reset_hooks()  # the run could not take its own hooks off
     return caught

@@ -19,7 +19,7 @@ NAMES = {  # of a block: ours, and Hugging Face's; its matrices are (in, out), a
 }
 
 
-def model(weights: dict[str, Tensor]):
+def model(weights: dict[str, Tensor], act_fn: str = "gelu_new", eps: float = 1e-5):
     """Return a `GPT2LMHeadModel` with copies of these weights, in eval mode. MLPs that are not there get the weights 0."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -32,6 +32,8 @@ def model(weights: dict[str, Tensor]):
         n_layer=n_layers,
         n_head=len(weights["blocks.0.attn.W_Q"]),
         n_inner=weights["blocks.0.mlp.W_in"].shape[1] if "blocks.0.mlp.W_in" in weights else 1,
+        activation_function=act_fn,
+        layer_norm_epsilon=eps,
         tie_word_embeddings=False,
         bos_token_id=0,
         eos_token_id=0,

@@ -44,6 +44,8 @@ class Norm:
 
     def __init__(self, module, model):
         self.weight, self.bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if self.weight is not None and getattr(module, "uses_weight_offset", False):
+            self.weight = self.weight + 1.0  # Gemma's form: the norm multiplies by 1 + w
         self.rms = bool(getattr(module, "uses_rms_norm", False)) or model.cfg.normalization_type == "RMS"
         self.eps = model.cfg.eps
         self.shape = (model.cfg.d_model,)
@@ -197,6 +199,10 @@ def refuse_hooks(model) -> None:
 def check_logits(model, tokens: Tensor, logits: Tensor) -> None:
     """Raise CourseError unless these logits of `tokens` are the model's own, to a ten-thousandth of the largest."""
     own = model(tokens)
+    if own.dtype not in (torch.float32, torch.float64):
+        raise CourseError(
+            f"The model is in {own.dtype}, too coarse for patching.", "Use float32: model.to(torch.float32)"
+        )
     if own.shape == logits.shape and (own - logits).abs().max() <= NEAR * max(1.0, own.abs().max().item()):
         return
     raise CourseError(

@@ -84,7 +84,11 @@ def behaviours(model, held_out: list[str]) -> dict:
 
 
 def distant_copy(model, length: int = 50, between: int = 100) -> Tensor:
-    """The induction scores where the second copy does not follow at once: `between` other random tokens stand before it."""
+    """The induction scores where the second copy does not follow at once: `between` other random tokens stand before it.
+
+    Both are drawn from one seed, so in the first of the sequences the others begin with the copy itself. The cards' figures, of seeds whose
+    weights are not kept, were measured so; without that sequence the best head of `code-attn-2l` scores .78 instead of .77.
+    """
     once, other = repeats(length)[:, : length + 1], repeats(between)[:, 1 : between + 1]
     tokens = torch.cat([once, other, once[:, 1:]], dim=1)
     pattern = attention.patterns(model, tokens)

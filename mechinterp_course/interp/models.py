@@ -216,7 +216,8 @@ def load(name: str | Path, processed: bool = False, online: bool = False, checkp
     folder = folder_of(name)
     if folder is None:
         _refuse_misspelt(str(name))
-    with _hub(online and folder is None):
+    # Weights are drawn when a model is made, and then replaced: the caller's random numbers stay as they were.
+    with _hub(online and folder is None), _random_numbers_kept():
         if _is_native(folder):
             bridge = _boot_native(folder, checkpoint)
         elif checkpoint is not None:
@@ -261,6 +262,12 @@ def _hub(online: bool):
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def _random_numbers_kept():
+    import torch
+
+    return torch.random.fork_rng(devices=[])
 
 
 def _boot(name: str, hub: bool):
@@ -331,22 +338,30 @@ def _tell_of_dead_hooks(folder: Path) -> None:
         )
 
 
-def bridge(weights: dict):
+def bridge(weights: dict, act_fn: str = "gelu_new", eps: float = 1e-5):
     """The GPT-2 with these weights as a TransformerLens `TransformerBridge`, in eval mode, on the CPU: every hook acts.
 
     weights: tensors under the names and in the shapes of `weights(name)`, for example from `planted.weights()`. Where there are no MLPs,
     they are put in with all weights 0, so they add nothing. The tokens have names: "<bos>" is token 0, "t17" token 17.
+    act_fn, eps: the MLPs' activation, and what LayerNorm adds to the variance; weights do not tell them (GPT-2's by default).
+    Raises CourseError for weights that are no GPT-2's, such as those of `mod-add-53`.
     """
-    import torch
+
+    if "ln_final.w" not in weights:
+        raise CourseError(
+            "These weights have no LayerNorm, so they are no GPT-2's.", "For a bundled model: load(NAME)."
+        )
 
     from mechinterp_course.interp import as_gpt2
 
-    # Weights are drawn when a model is made, and then replaced: the caller's random numbers stay as they were.
-    with _hub(online=False), torch.random.fork_rng(devices=[]):
+    with _hub(online=False), _random_numbers_kept():
         from transformer_lens.model_bridge import TransformerBridge
 
         made = TransformerBridge.boot_transformers(
-            "planted", device="cpu", hf_model=as_gpt2.model(weights), tokenizer=as_gpt2.numbered_words(weights)
+            "planted",
+            device="cpu",
+            hf_model=as_gpt2.model(weights, act_fn, eps),
+            tokenizer=as_gpt2.numbered_words(weights),
         )
     return made.eval()
 

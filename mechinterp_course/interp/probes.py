@@ -72,12 +72,18 @@ def difference_of_means(x: Float[Tensor, "token feature"], y: Bool[Tensor, "toke
 def lda(x: Float[Tensor, "token feature"], y: Bool[Tensor, "token"]) -> Probe:
     """Linear discriminant analysis: the difference of means through the inverse of the covariance within the two groups, cut midway.
 
-    For two Gaussians with one covariance no cut is better balanced; its accuracy there is Φ(Δ/2), `gaussian_accuracy`.
+    For two Gaussians with one covariance no cut is better balanced; its accuracy there is Φ(Δ/2), `gaussian_accuracy`. Raises
+    CourseError where the covariance has no inverse: with fewer tokens than features, or a feature that never changes.
     """
     _need_both(y)
     yes, no = x[y].mean(0), x[~y].mean(0)
-    inside = x - torch.where(y[:, None], yes, no)
-    covariance = (inside.T @ inside).double() / len(x)
+    inside = (x - torch.where(y[:, None], yes, no)).double()
+    covariance = inside.T @ inside / len(x)
+    if (rank := int(torch.linalg.matrix_rank(covariance, hermitian=True))) < x.shape[1]:
+        raise CourseError(
+            f"The covariance of {x.shape[1]} features has no inverse: {len(x)} tokens fill {rank} dimensions of it.",
+            "Take more tokens than features, or another probe: logistic, or difference_of_means.",
+        )
     direction = torch.linalg.solve(covariance, (yes - no).double()).to(x.dtype)
     return Probe(direction, float(-(yes + no) / 2 @ direction))
 
@@ -132,6 +138,7 @@ def best_cut(scores: Float[Tensor, "token"], y: Bool[Tensor, "token"]) -> float:
     ordered, order = scores.sort(descending=True)
     yes = y[order].double()
     gained = yes.cumsum(0) / yes.sum() - (1 - yes).cumsum(0) / (1 - yes).sum()
+    gained[:-1][ordered[:-1] == ordered[1:]] = -torch.inf  # equal scores are all on one side of the cut
     return ordered[gained.argmax()].item()
 
 
@@ -152,9 +159,15 @@ def control_labels(types: Int[Tensor, "token"], share: float, seed: int) -> Bool
 def interval_by_file(
     right: Bool[Tensor, "token"], file: Int[Tensor, "token"], draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """A 95 % interval of the accuracy: files are drawn again, with replacement, and all tokens of a file go together."""
+    """A 95 % interval of the accuracy: files are drawn again, with replacement, and all tokens of a file go together.
+
+    With few files it is too narrow, as all intervals from few clusters are (Cameron, Gelbach & Miller 2008): read it as a lower bound
+    of the width below some thirty files. Raises CourseError for a single file, which says nothing of other files.
+    """
     _, place = file.unique(return_inverse=True)
     files = int(place.max()) + 1
+    if files < 2:
+        raise CourseError("One file says nothing of how files differ.", "Test on several files.")
     tokens = torch.bincount(place, minlength=files).double()
     rights = torch.bincount(place, weights=right.double(), minlength=files)
     chosen = torch.randint(files, (draws, files), generator=torch.Generator().manual_seed(seed))

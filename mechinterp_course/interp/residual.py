@@ -200,6 +200,8 @@ def _by_layer(parts: dict[str, Tensor]) -> dict[str, Tensor]:
 def must_sum(parts: Tensor, whole: Tensor, sentence: str) -> None:
     far = (parts - whole).abs().max().item()
     if far > CLOSE * max(1.0, whole.abs().max().item()):
+        if whole.dtype not in (torch.float32, torch.float64):
+            raise CourseError(f"{sentence} in {whole.dtype}: it is too coarse.", "Use float32: model.to(torch.float32)")
         raise CourseError(
             f"{sentence}: they differ by {far:.2g}.",
             "Remove hooks that edit the run (model.reset_hooks()). If it stays, this model is of a form that the course does not know.",

@@ -87,6 +87,11 @@ def recoveries(
     """Return `loss_recovered` against each ablation, from as few runs of the model as it takes."""
     if unknown := set(ablations) - set(ABLATIONS):
         raise CourseError(f"There is no ablation {unknown.pop()!r}.", 'It is "mean" or "zero".')
+    if hook_name.endswith("hook_resid_mid"):
+        raise CourseError(
+            f"{hook_name} hangs on the way into the MLP alone: what is put there does not go on in the stream.",
+            "Take hook_resid_post of the layer, or hook_attn_out.",
+        )
     if hook_name not in model.hook_dict:
         raise CourseError(f"The model has no hook {hook_name!r}.", "cache.hook_table(model) lists them.")
     from mechinterp_course.interp.activations import collect
@@ -99,6 +104,10 @@ def recoveries(
         if ablation == "mean":
             stands_for = collect(model, hook_name, tokens, batch=batch, progress=False).flatten(0, 1).mean(0)
         ablated = _loss(model, tokens, batch, hook_name, lambda x, put=stands_for: put.expand_as(x))
+        if ablated == clean:
+            raise CourseError(
+                f"Ablating {hook_name} changes no loss, so nothing can be recovered.", "Take another hook."
+            )
         found[ablation] = Recovery((ablated - spliced) / (ablated - clean), clean, spliced, ablated)
     return found
 

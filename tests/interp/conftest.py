@@ -74,6 +74,31 @@ def llama_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def gemma_folder(tmp_path_factory):
+    """A Hugging Face folder: a Gemma with random weights, whose norms multiply by 1 + w."""
+    import shutil
+
+    import torch
+    from transformers import GemmaConfig, GemmaForCausalLM
+
+    from mechinterp_course.interp import tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-gemma")
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "max_position_embeddings": 64}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "tie_word_embeddings": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GemmaForCausalLM(GemmaConfig(vocab_size=1024, initializer_range=0.3, **size, **heads))
+        for weights in model.parameters():
+            if weights.dim() == 1:
+                torch.nn.init.normal_(weights, std=0.5)
+        model.save_pretrained(folder)
+    for file in tokenizer.FILES:
+        shutil.copyfile(tokenizer.FOLDER / file, folder / file)
+    return folder
+
+
 @pytest.fixture
 def tiny(tiny_folder):
     """A fresh bridge of the tiny model: a test may switch hooks on."""

@@ -64,7 +64,30 @@ def test_the_rest_of_the_model_does_not_run_and_no_hook_stays(model):
     assert not any(point.fwd_hooks for point in model.hook_dict.values())
 
 
+def test_hooks_of_others_act_in_every_batch_and_stay(model):
+    tokens = torch.randint(1, 1000, (5, 12), generator=torch.Generator().manual_seed(0))
+    plain = activations.collect(model, HOOK, tokens)
+
+    def nothing(z, hook):
+        return torch.zeros_like(z)
+
+    with model.hooks(fwd_hooks=[("blocks.0.attn.hook_z", nothing)]):
+        with torch.no_grad():
+            _, cache = model.run_with_cache(tokens)
+        found = activations.collect(model, HOOK, tokens, batch=2)
+    torch.testing.assert_close(found, cache[HOOK][:, 1:])
+    assert not torch.allclose(found, plain)
+    model.add_hook("blocks.0.attn.hook_z", nothing)
+    try:
+        activations.collect(model, HOOK, tokens, batch=2)
+        torch.testing.assert_close(activations.collect(model, HOOK, tokens), found)
+    finally:
+        model.reset_hooks()
+
+
 def test_mistakes_are_named(model):
+    with pytest.raises(CourseError, match="no vector for each window"):
+        activations.collect(model, "blocks.0.attn.hook_pattern", torch.zeros(1, 5, dtype=torch.long))
     with pytest.raises(CourseError, match="no window"):
         activations.windows(files(4, 2), width=5)
     with pytest.raises(CourseError, match="cannot be split by file"):

@@ -206,6 +206,10 @@ class TestMisuse:
         for at in ("blocks.0.hook_mlp_out", ("resid_pre", 2), "resid_pre"):
             self.refused("no point", decompose, model, TEXT, at=at)
 
+    def test_half_precision_is_told_for_what_it_is(self, tiny):
+        with pytest.raises(CourseError, match="too coarse"):
+            direct_logit_attribution(tiny.to(torch.bfloat16), torch.arange(1, 20)[None], [3], wrong=[4])
+
     def test_another_way_to_take_apart(self, model):
         self.refused("by 'neuron'", decompose, model, TEXT, by="neuron")
         self.refused("not heads", lambda: direct_logit_attribution(model, TEXT, "name", by="layer").heads)

@@ -110,16 +110,17 @@ def test_values_around_a_token_stay_in_its_window(firing):
 # --- what it writes ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("folder", ["tiny_folder", "llama_folder"])
+@pytest.mark.parametrize("folder", ["tiny_folder", "llama_folder", "gemma_folder"])
 def test_logit_effects_are_the_change_of_the_logits_at_a_held_scale(folder, request):
     model = models.load(request.getfixturevalue(folder))
     draw = torch.Generator().manual_seed(1)
     stream, direction = torch.randn(1, 3, 32, generator=draw), torch.randn(1, 32, generator=draw)
 
     def logits(x, scale):
-        centred = x if folder == "llama_folder" else x - x.mean(-1, keepdim=True)
+        centred = x - x.mean(-1, keepdim=True) if folder == "tiny_folder" else x
         bias = getattr(model.ln_final, "bias", None)
-        return (centred / scale * model.ln_final.weight + (0 if bias is None else bias)) @ model.W_U
+        weight = model.ln_final.weight + (1 if folder == "gemma_folder" else 0)
+        return (centred / scale * weight + (0 if bias is None else bias)) @ model.W_U
 
     with torch.no_grad():
         change = logits(stream + direction, 2.5) - logits(stream, 2.5)

@@ -194,6 +194,33 @@ def test_every_model_carries_the_shared_tokenizer(name):
         assert (models.folder_of(name) / file).read_bytes() == (tokenizer.FOLDER / file).read_bytes()
 
 
+@pytest.mark.parametrize("which", ["code-2l", NATIVE, ("code-attn-2l", 0)])
+def test_loading_leaves_the_random_numbers_alone(which):
+    name, first = which if isinstance(which, tuple) else (which, None)
+    before = torch.get_rng_state()
+    models.load(name, checkpoint=None if first is None else models.checkpoints(name)[first])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_bridge_of_weights_has_the_activation_and_eps_that_are_said(tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    size = {"n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 1024}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        plain = GPT2LMHeadModel(
+            GPT2Config(initializer_range=0.3, activation_function="relu", layer_norm_epsilon=1e-2, **size)
+        ).eval()
+    plain.save_pretrained(tmp_path)
+    ids = torch.arange(3, 12)[None]
+    with torch.no_grad():
+        own = models.bridge(models.weights(tmp_path), act_fn="relu", eps=1e-2)(ids)
+        torch.testing.assert_close(own, plain(ids).logits, atol=1e-4, rtol=0)
+        assert (models.bridge(models.weights(tmp_path))(ids) - own).abs().max() > 0.01
+    with pytest.raises(CourseError, match="no LayerNorm"):
+        models.bridge(models.weights(NATIVE))
+
+
 def test_the_zoo_stays_small():
     def size(folder):
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

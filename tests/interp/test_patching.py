@@ -146,6 +146,12 @@ def test_where_the_prompts_are_alike_nothing_is_run_and_nothing_changes(tiny):
     assert sweep.runs == 1 + (LENGTH - 3)
 
 
+def test_a_model_in_half_precision_is_refused_for_what_it_is(tiny_folder):
+    coarse = models.load(tiny_folder).to(torch.bfloat16)
+    with pytest.raises(CourseError, match="torch.bfloat16, too coarse"):
+        patching.activation_patching(coarse, *prompts(), difference(), "resid_pre")
+
+
 def test_clean_into_clean_is_refused_because_its_ends_are_equal(tiny):
     clean, _ = prompts()
     with pytest.raises(CourseError, match="between two equal ends"):

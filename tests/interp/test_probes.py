@@ -49,6 +49,15 @@ def test_the_cut_has_the_best_balanced_accuracy(noise):
     assert probes.balanced_accuracy(torch.ones(60, dtype=torch.bool), y) == 0.5
 
 
+def test_equal_scores_are_on_one_side_of_the_cut(noise):
+    assert probes.best_cut(torch.tensor([1.0, 0, 0, 0, 0]), torch.tensor([True, True, False, False, False])) == 1.0
+    for _ in range(50):
+        scores = torch.randint(0, 6, (80,), generator=noise).float()
+        y = torch.rand(80, generator=noise) < (scores + 1) / 8
+        reached = probes.balanced_accuracy(scores >= probes.best_cut(scores, y), y)
+        assert reached == max(probes.balanced_accuracy(scores >= other, y) for other in range(7))
+
+
 def test_a_logistic_probe_is_the_standardised_fit_in_raw_coordinates(noise):
     x = torch.randn(500, 4, generator=noise) * torch.tensor([0.1, 1.0, 5.0, 30.0]) + 7
     y = x[:, 2] + x[:, 0] > 12
@@ -92,6 +101,21 @@ def test_the_midpoint_scores_zero(noise, kind):
     x, y = x[keep], y[keep]
     midpoint = (x[y].mean(0) + x[~y].mean(0)) / 2
     assert kind(x, y).scores(midpoint[None]).item() == pytest.approx(0, abs=1e-3)
+
+
+def test_lda_with_a_covariance_that_has_no_inverse_is_refused_with_a_remedy(noise):
+    y = torch.arange(100) % 2 == 0
+    with pytest.raises(CourseError, match="256 features has no inverse: 100 tokens fill 98"):
+        probes.lda(torch.randn(100, 256, generator=noise), y)
+    dead = torch.randn(100, 3, generator=noise) * torch.tensor([1.0, 0.0, 1.0])
+    with pytest.raises(CourseError, match="no inverse"):
+        probes.lda(dead, y)
+    assert probes.accuracy(probes.lda(dead[:, ::2], y).scores(dead[:, ::2]) > 0, y) > 0.4
+
+
+def test_an_interval_from_one_file_is_refused():
+    with pytest.raises(CourseError, match="One file"):
+        probes.interval_by_file(torch.ones(9, dtype=torch.bool), torch.full((9,), 4))
 
 
 def test_one_kind_of_token_alone_is_refused_with_a_remedy():

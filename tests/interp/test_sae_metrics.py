@@ -116,7 +116,15 @@ def test_the_sign_counts_unless_it_is_said_not_to():
     assert sae_metrics.mean_max_cosine(-truth, truth, signed=False) == pytest.approx(1)
 
 
+def test_an_ablation_under_which_nothing_is_lost_recovers_nothing(model, tokens, monkeypatch):
+    monkeypatch.setattr(sae_metrics, "_loss", lambda *_: 2.5)
+    with pytest.raises(CourseError, match="changes no loss"):
+        sae_metrics.loss_recovered(model, lambda x: x, HOOK, tokens)
+
+
 def test_mistakes_are_named(model, tokens):
+    with pytest.raises(CourseError, match="does not go on in the stream"):
+        sae_metrics.loss_recovered(model, lambda x: x, "blocks.1.hook_resid_mid", tokens)
     with pytest.raises(CourseError, match="no ablation"):
         sae_metrics.loss_recovered(model, lambda x: x, HOOK, tokens, "noise")
     with pytest.raises(CourseError, match="no hook"):
