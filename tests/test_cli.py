@@ -11,6 +11,7 @@ import pytest
 from learner import (  # noqa: F401
     DOUBLE,
     LAB,
+    READING,
     built_fixture,
     cells,
     learner_fixture,
@@ -159,6 +160,24 @@ def test_reset_says_where_the_old_notebook_is(say, learner):
     assert code == 0
     (kept,) = [line.strip() for line in out.splitlines() if line.strip().endswith(".ipynb") and "backups" in line]
     assert cells(workspace.Path(kept))["double"] == DOUBLE
+
+
+def test_a_notebook_is_the_one_where_the_learner_stands(say, learner, monkeypatch):
+    """A lesson and its lab have one file name."""
+    for folder, meant in (("lessons", READING), ("exercises/00_first_steps", LAB)):
+        for path in (learner.root / READING, learner.root / LAB):
+            path.write_text("{}")
+        monkeypatch.chdir(learner.root / folder)
+        assert say("reset", "00_first_steps.ipynb")[0] == 0
+        changed = [path for path in (READING, LAB) if (learner.root / path).read_text() != "{}"]
+        assert changed == [meant]
+
+
+@pytest.mark.parametrize("command", [["start", "~nobody-of-that-name/x"], ["status"]])
+def test_a_home_folder_that_is_not_known_is_a_sentence(say, release, monkeypatch, command):
+    monkeypatch.setenv("MECHINTERP_WORKSPACE", "~nobody-of-that-name/x")
+    code, _, err = say(*command)
+    assert code == 1 and "Your home folder cannot be found." in err and "mechinterp start DIR" in err
 
 
 def test_update_with_nothing_to_do(say, learner):

@@ -77,6 +77,11 @@ def run(arguments: list[str]) -> int:
     except CourseError as error:
         say_error(error)
         return getattr(error, "exit_code", 1)
+    except RuntimeError as error:
+        if "home directory" not in str(error):  # pathlib's words, where there is no HOME, or for an unknown ~user
+            raise
+        say_error(CourseError("Your home folder cannot be found.", "Name a folder: `mechinterp start DIR`."))
+        return 1
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise

@@ -52,12 +52,12 @@ def write(course: Course, root: Path) -> list[str]:
     Returns the changed paths.
     """
     made = build(course) | build_readme(course, root)
-    changed = _stale(made, root)
+    changed = [path for path in _stale(made, root) if path in made or _is_generated(root / path)]
     for path in changed:
         if path in made:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(made[path], encoding="utf-8", newline="\n")
-        elif _is_generated(root / path):
+        else:
             (root / path).unlink()
             if not any((root / path).parent.iterdir()):
                 (root / path).parent.rmdir()
@@ -87,9 +87,10 @@ def read_text(path: Path) -> str | None:
 
 
 def _is_generated(path: Path) -> bool:
-    """Whether a notebook was made by this builder: only those may be removed."""
+    """Whether this builder made a notebook, under this name: only such a one may be removed. A copy is somebody's own."""
     try:
-        return "mechinterp" in nbformat.read(path, as_version=4).metadata
+        about = nbformat.read(path, as_version=4).metadata["mechinterp"]
+        return path.stem == (about.get("lesson") or "").removeprefix("l")
     except Exception:
         return False
 

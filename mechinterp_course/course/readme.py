@@ -30,7 +30,7 @@ def _lessons(course: Course) -> str:
     """Return a row of markdown for each lesson: what it is for, and how long it and its lab take."""
     rows = ["| | Lesson | Afterwards you can | Reading | Lab |\n", "| --- | --- | --- | ---: | ---: |\n"]
     for lesson in course.lessons:
-        can = lesson.summary[0].lower() + lesson.summary[1:].removesuffix(".")
+        can = lesson.summary[:1].lower() + lesson.summary[1:].removesuffix(".")
         lab = f"{len(lesson.exercises)} exercises, {sum(exercise.card.minutes for exercise in lesson.exercises)} min"
         link = f"[{lesson.title}]({lesson_path(lesson)})"
         rows.append(f"| {lesson.number} | {link} | {can} | {lesson.minutes} min | {lab} |\n")

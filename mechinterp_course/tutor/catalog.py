@@ -196,6 +196,7 @@ class Course:
         )
 
     def exercise(self, name: str) -> Exercise:
+        _need_text(name)
         if name in self.exercises:
             return self.exercises[name]
         renamed = {old: e for e in self.exercises.values() for old in e.card.renamed_from}
@@ -206,6 +207,7 @@ class Course:
         raise unknown("exercise", name, self.exercises)
 
     def question(self, name: str) -> Question:
+        _need_text(name)
         if name not in self.questions:
             raise unknown("question", name, self.questions)
         return self.questions[name]
@@ -248,20 +250,42 @@ def _course(root: Path) -> Course:
         raise CourseError(f"There is no course in {root} (no course.toml).", "Is the package installed completely?")
     data = _read_toml(root / "course.toml")
     lessons = []
-    for entry in data["lesson"]:
-        folder = root / f"l{entry['number']}_{entry['slug']}"
-        lessons.append(
-            Lesson(
-                number=entry["number"],
-                slug=entry["slug"],
-                title=entry["title"],
-                summary=entry["summary"],
-                minutes=entry["minutes"],
-                prerequisites=tuple(entry.get("prerequisites", ())),
-                folder=folder,
-            )
-        )
-    return Course(root, data["title"], tuple(lessons), dict(data.get("map", {})))
+    for place, entry in enumerate(data.get("lesson", []), 1):
+        where = f"course.toml, lesson {entry.get('number', f'at place {place}')}"
+        number, slug, title, summary = (_text(entry, key, where) for key in ("number", "slug", "title", "summary"))
+        minutes, needs = _whole(entry, "minutes", where), _texts(entry, "prerequisites", where, ())
+        lessons.append(Lesson(number, slug, title, summary, minutes, needs, root / f"l{number}_{slug}"))
+    return Course(root, _text(data, "title", "course.toml"), tuple(lessons), dict(data.get("map", {})))
+
+
+def _need_text(name: object) -> None:
+    """Raise where a name was given without its quotes: hint(causal_mask)."""
+    if not isinstance(name, str):
+        meant = getattr(name, "__name__", "NAME")
+        raise CourseError("The name of an exercise or question goes in quotes.", f'Write "{meant}".')
+
+
+# What an author wrote in TOML, by its type. Without a default it must be there.
+
+
+def _text(data: dict, key: str, where: str, default: str | None = None) -> str:
+    if not isinstance(value := data.get(key, default), str):
+        raise CourseError(f"{where}: {key} must be a text.", f'Write {key} = "...".')
+    return value
+
+
+def _texts(data: dict, key: str, where: str, default: tuple | None = None) -> tuple[str, ...]:
+    value = data.get(key, default)
+    if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
+        raise CourseError(f"{where}: {key} must be a list of texts.", f'Write {key} = ["...", "..."].')
+    return tuple(value)
+
+
+def _whole(data: dict, key: str, where: str, default: int | None = None) -> int:
+    value = data.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise CourseError(f"{where}: {key} must be a whole number.", f"Write {key} = 3, without quotes.")
+    return value
 
 
 @cache
@@ -311,12 +335,12 @@ def _read_card(cell: Cell, where: str) -> Card:
         if key not in allowed:
             raise unknown(f"card field (in {where})", key, allowed)
     for key in ("uses", "renamed_from"):
-        data[key] = tuple(data.get(key, ()))
+        data[key] = _texts(data, key, where, ())
     # A hint that is missing is a fault for the contract to name, not a reason to stop reading.
     for key in ("nudge", "idea", "outline", "look", "title", "purpose"):
-        data[key] = str(data.get(key, "")).strip()
+        data[key] = _text(data, key, where, "").strip()
     for key in ("difficulty", "importance", "minutes", "points"):
-        data.setdefault(key, 0)
+        data[key] = _whole(data, key, where, 0)
     return Card(name=cell.marks["card"], **data)
 
 
@@ -329,10 +353,10 @@ def _read_question(lesson: Lesson, cell: Cell, kind: str) -> Question:
     return Question(
         id=cell.marks[kind],
         kind=kind,
-        question=data["question"].strip(),
-        choices=tuple(data["choices"]),
-        answer=data["answer"],
-        why=tuple(data["why"]),
+        question=_text(data, "question", where).strip(),
+        choices=_texts(data, "choices", where),
+        answer=_whole(data, "answer", where),
+        why=_texts(data, "why", where),
         lesson=lesson.id,
     )
 

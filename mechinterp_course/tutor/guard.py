@@ -119,22 +119,23 @@ def copied(value):
 def _changed(old, new) -> str | None:
     """Return where an input was first changed, such as `["W_E"] (at [0, 1])`, or None."""
     if isinstance(old, torch.Tensor):
-        if old.shape != new.shape:
+        if not isinstance(new, torch.Tensor) or old.shape != new.shape:
             return ""
         different = (old != new) & ~((old != old) & (new != new))
         if not different.any():
             return None
         return f" (at {show_index(tuple(different.nonzero()[0].tolist()))})" if old.ndim else ""
     if isinstance(old, dict):
-        if old.keys() != new.keys():
+        if not isinstance(new, dict) or old.keys() != new.keys():
             return ""
         pairs = [(key, old[key], new[key]) for key in old]
     elif isinstance(old, (list, tuple)):
-        if len(old) != len(new):
+        if type(old) is not type(new) or len(old) != len(new):
             return ""
         pairs = [(i, a, b) for i, (a, b) in enumerate(zip(old, new, strict=True))]
     else:
-        return None
+        plain = isinstance(old, (str, int, float, bool)) and old == old  # nan is not even itself
+        return "" if plain and (type(old) is not type(new) or old != new) else None
     found = ((key, _changed(a, b)) for key, a, b in pairs)
     return next((f"[{key!r}]{place}" for key, place in found if place is not None), None)
 

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -251,21 +251,38 @@ def _free_port() -> int:
 
 def running(ws: Workspace) -> Server | None:
     """Return the JupyterLab that serves this workspace already, whoever started it; None where there is none."""
+    found = (server for server, root in _servers() if root == ws.root.resolve() and answers(server))
+    return next(found, None)
+
+
+def _servers() -> Iterator[tuple[Server, Path]]:
+    """Give every Jupyter server that this user started, with the folder that it serves; it may be gone."""
     for path in sorted(_runtime_folder().glob("jpserver-*.json")):
         try:
             info = json.loads(path.read_text(encoding="utf-8"))
-            server = Server(info["url"], info.get("token", ""))
-            same = Path(info["root_dir"]).resolve() == ws.root.resolve()
+            yield Server(info["url"], info.get("token", "")), Path(info["root_dir"]).resolve()
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if same and answers(server):
-            return server
+
+
+def _in_use(ws: Workspace) -> Server | None:
+    """Return a JupyterLab of another folder, above the workspace or in it, in which one of its notebooks is open."""
+    root = ws.root.resolve()
+    for server, serves in _servers():
+        if root.is_relative_to(serves) or serves.is_relative_to(root):
+            try:
+                sessions = json.loads(_request(server, "api/sessions", 2.0).read())
+                paths = [(serves / session["path"]).resolve() for session in sessions]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if any(path.is_relative_to(root) for path in paths):
+                return server
     return None
 
 
 def refuse_while_running(ws: Workspace) -> None:
     """Raise where JupyterLab runs: it would write its own version of an open notebook over the new one."""
-    there = running(ws)
+    there = running(ws) or _in_use(ws)
     if there:
         raise AlreadyRunning(
             ws,

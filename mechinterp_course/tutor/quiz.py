@@ -71,7 +71,7 @@ def reveal(id: str) -> None:
 def _question(id: str, kind: str) -> Question:
     book = course()
     names = [q.id for q in book.questions.values() if q.kind == kind]
-    if id not in names:
+    if isinstance(id, str) and id not in names:
         raise unknown({"predict": "prediction", "quiz": "quiz question"}[kind], id, names)
     return book.question(id)
 

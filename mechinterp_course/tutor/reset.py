@@ -24,7 +24,7 @@ def reset(ws: Workspace, course: Course, name: str) -> Reset:
     """Put back an exercise's cells, or (for a lesson or a notebook's name) a whole notebook."""
     try:
         if name.endswith(".ipynb"):
-            return _reset_notebook(ws, workspace.notebook_named(name))
+            return _reset_notebook(ws, _here(ws, name) or workspace.notebook_named(name))
         found = named(course, name)
         if isinstance(found, Exercise):
             return _reset_exercise(ws, course, name)
@@ -33,6 +33,18 @@ def reset(ws: Workspace, course: Course, name: str) -> Reset:
         raise CourseError(
             f"Nothing was reset: {error.strerror or error}.", "Mend that and run the same command again."
         ) from None
+
+
+def _here(ws: Workspace, name: str) -> str:
+    """Return the notebook of the course that a file's name means where the learner stands; "" where there is none.
+
+    A lesson and its lab have the same file name: in `lessons/` it is the lesson.
+    """
+    path = Path(name).absolute()
+    if not path.is_file() or not path.resolve().is_relative_to(ws.root.resolve()):
+        return ""
+    relative = path.resolve().relative_to(ws.root.resolve()).as_posix()
+    return relative if relative in workspace.release_files() else ""
 
 
 def _reset_exercise(ws: Workspace, course: Course, name: str) -> Reset:

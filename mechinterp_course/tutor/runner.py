@@ -5,6 +5,7 @@ The same code runs for the learner, for nbgrader and for CI. `examine` returns a
 """
 
 import contextlib
+import inspect
 import random
 import sys
 from collections.abc import Callable
@@ -235,7 +236,8 @@ def _advised(verdict: Verdict, card: Card, answer: Callable, checked: Checked, b
 
 def _is_broken(used: str, answer: Callable) -> bool:
     """Whether the learner's own version of an earlier exercise, which `answer` calls, fails its check."""
-    theirs = getattr(answer, "__globals__", {}).get(used)
+    # A decorator such as @torch.no_grad() puts a function of torch's around the learner's own.
+    theirs = getattr(inspect.unwrap(answer), "__globals__", {}).get(used)
     if not callable(theirs) or theirs is reference(used):
         return False
     book = course()

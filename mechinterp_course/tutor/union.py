@@ -31,12 +31,14 @@ def unite(base: dict, mine: dict, other: dict, other_base: dict | None = None) -
     result = Union({**mine, "cells": []})
     cells = result.notebook["cells"]
     behind = _behind(other, released, bases, here)
-    cells += _new(behind.get("", []), mine, result)
+    texts = {source(cell).strip() for made in bases for cell in made.values()}
+    texts |= {source(cell).strip() for cell in mine["cells"]} | {""}
+    cells += _new(behind.get("", []), texts, result)
     for cell in mine["cells"]:
         name = cell_id(cell)
         theirs = there.get(name) if here.get(name) is cell else None
         cells += [cell] if theirs is None else _both(cell, theirs, _unwritten(name, bases), mine, result)
-        cells += _new(behind.pop(name, []), mine, result) if name else []
+        cells += _new(behind.pop(name, []), texts, result) if name else []
     return result
 
 
@@ -101,9 +103,8 @@ def _behind(other: dict, released: dict, bases: list[dict], here: dict) -> dict[
     return found
 
 
-def _new(cells: list[dict], mine: dict, result: Union) -> list[dict]:
-    """Return those of the other computer's own cells whose text does not stand in this notebook yet."""
-    texts = {source(cell).strip() for cell in mine["cells"]} | {""}
+def _new(cells: list[dict], texts: set[str], result: Union) -> list[dict]:
+    """Return those of the other computer's own cells that say something new; `texts` stand here, or were released."""
     fresh = []
     for cell in cells:
         if source(cell).strip() not in texts:

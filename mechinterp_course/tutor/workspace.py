@@ -110,7 +110,10 @@ def _remembered() -> Path | None:
         text = ""
     if text:
         return Path(text)
-    usual = Path.home() / "mechinterp"
+    try:
+        usual = Path.home() / "mechinterp"
+    except RuntimeError:  # no home folder is known
+        return None
     return usual if (usual / progress.MARKER).is_dir() else None
 
 

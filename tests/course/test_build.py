@@ -173,12 +173,14 @@ def test_write_says_what_changed_and_removes_what_it_made_itself(course, tmp_pat
     assert build.write(course, tmp_path) == [] and build.stale(course, tmp_path) == []
     old = tmp_path / "exercises" / "07_old" / "07_old.ipynb"
     old.parent.mkdir()
-    old.write_bytes((tmp_path / LAB).read_bytes())
+    old.write_text((tmp_path / LAB).read_text().replace('"lesson": "l00_rows"', '"lesson": "l07_old"'))
+    copy = tmp_path / "lessons" / "my try.ipynb"  # somebody works in a copy: it still says that it is of this course
+    copy.write_bytes((tmp_path / LESSON).read_bytes())
     foreign = tmp_path / "lessons" / "my notes.ipynb"
     foreign.write_text("{}")
     (tmp_path / LESSON).write_text("{}")
-    changed = ["exercises/07_old/07_old.ipynb", LESSON, "lessons/my notes.ipynb"]
-    assert build.stale(course, tmp_path) == changed
+    changed, left = ["exercises/07_old/07_old.ipynb", LESSON], ["lessons/my notes.ipynb", "lessons/my try.ipynb"]
+    assert build.stale(course, tmp_path) == [*changed, *left]
     assert build.write(course, tmp_path) == changed
-    assert not old.parent.exists() and foreign.is_file()
-    assert build.stale(course, tmp_path) == ["lessons/my notes.ipynb"]
+    assert not old.parent.exists() and foreign.is_file() and copy.is_file()
+    assert build.stale(course, tmp_path) == left

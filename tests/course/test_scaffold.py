@@ -24,7 +24,9 @@ def test_a_new_lesson_builds_and_the_contract_says_what_is_missing(course, tmp_p
     again = read_course(tmp_path / "content")
     assert [lesson.stem for lesson in again.lessons] == ["00_rows", "01_columns"]
     assert again.lesson("01").title == "Columns"
+    (tmp_path / "README.md").write_text("<!-- lessons -->\n<!-- /lessons -->\n")
     assert "lessons/01_columns.ipynb" in build.write(again, tmp_path)
+    assert "| 01 | [Columns](lessons/01_columns.ipynb) |  |" in (tmp_path / "README.md").read_text()
     found = contract.check(again, ["01"], cached=False, kernels=False)
     assert {finding.rule for finding in found.findings} == {"entry", "exercises", "predictions", "sections"}
     told = " ".join(finding.message for finding in found.findings)

@@ -1,5 +1,6 @@
 """The only reader of the course: percent files, lessons, exercises, sittings, and the errors that a name gets."""
 
+import re
 import warnings
 
 import jupytext
@@ -160,6 +161,8 @@ def test_neighbours(tiny_course):
         (lambda c: c.exercise("row_sofmax"), "There is no exercise 'row_sofmax'.", "Did you mean row_softmax?"),
         (lambda c: c.exercise("zzz"), "There is no exercise 'zzz'.", "There are: double, quadruple, row_softmax, token_loss."),
         (lambda c: c.exercise("fourfold"), "The exercise 'fourfold' is now called 'quadruple'.", "Run `mechinterp update`."),
+        (lambda c: c.exercise(clear_catalog_caches), "The name of an exercise or question goes in quotes.", 'Write "clear_catalog_caches".'),
+        (lambda c: c.question(["row-axis"]), "The name of an exercise or question goes in quotes.", 'Write "NAME".'),
         (lambda c: c.question("row-axes"), "There is no question 'row-axes'.", "Did you mean row-axis?"),
     ],
 )  # fmt: skip
@@ -221,6 +224,9 @@ def test_a_lab_is_cut_into_even_sittings_of_at_most_an_hour(tiny_course, minutes
             "There is no card field (in l00_first_steps/lab.py, line 8) 'dificulty'.",
         ),
         ("# minutes = 5", "# minutes = ", "the cell is not valid TOML"),
+        ("# minutes = 5", '# minutes = "5"', "minutes must be a whole number"),
+        ("# minutes = 5", '# minutes = 5\n# uses = "foo"', "uses must be a list of texts"),
+        ("# minutes = 5", "# minutes = 5\n# uses = 5", "uses must be a list of texts"),
     ],
 )
 def test_a_fault_in_a_lab_is_named_with_its_place(tiny_course, old, new, sentence):
@@ -231,6 +237,35 @@ def test_a_fault_in_a_lab_is_named_with_its_place(tiny_course, old, new, sentenc
         _ = catalog.course().exercises
     assert sentence in error.value.sentence
     assert "l00_first_steps/lab.py, line 8" in error.value.sentence
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda text: text.replace("summary =", "sumary =", 1), "course.toml, lesson 00: summary must be a text."),
+        (
+            lambda text: text.replace("minutes = 5", 'minutes = "5"', 1),
+            "course.toml, lesson 00: minutes must be a whole number.",
+        ),
+        (lambda text: text.replace('number = "00"', "number = 0", 1), "course.toml, lesson 0: number must be a text."),
+        (lambda text: text.replace("title =", "name =", 1), "course.toml: title must be a text."),
+    ],
+)
+def test_a_fault_in_the_list_of_lessons_is_named_with_its_lesson(tiny_course, change, sentence):
+    path = tiny_course.root / "course.toml"
+    path.write_text(change(path.read_text()))
+    clear_catalog_caches()
+    with pytest.raises(CourseError) as error:
+        catalog.course()
+    assert error.value.sentence == sentence
+
+
+def test_choices_that_are_one_text_are_no_choices(tiny_course):
+    path = tiny_course.root / "l00_first_steps" / "lesson.py"
+    path.write_text(re.sub(r"# choices = .*", '# choices = "ab"', path.read_text(), count=1))
+    clear_catalog_caches()
+    with pytest.raises(CourseError, match="choices must be a list of texts"):
+        _ = catalog.course().questions
 
 
 def test_a_folder_without_a_course_says_so(tmp_path):

@@ -1,5 +1,7 @@
 """The guard around an answer: inputs are copied, edits are noticed, calls are kept, and errors become sentences."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -42,6 +44,10 @@ def test_each_call_is_kept_as_it_was():
         ("def answer(w):\n    w['b'][0] = 1\n    return 0", [{"a": torch.zeros(1), "b": torch.zeros(2)}], "answer changed its input w['b'] (at [0])."),
         ("def answer(w):\n    w['new'] = 1\n    return 0", [{"a": torch.zeros(1)}], "answer changed its input w."),
         ("def answer(xs):\n    xs.pop()\n    return 0", [[torch.zeros(1)]], "answer changed its input xs."),
+        ("def answer(xs):\n    xs.reverse()\n    return 0", [["a", "b"]], "answer changed its input xs[0]."),
+        ("def answer(heads):\n    heads[1] = (0, 1)\n    return 0", [[(0, 0), (1, 1)]], "answer changed its input heads[1][0]."),
+        ("def answer(w):\n    w['a'] = None\n    return 0", [{"a": torch.zeros(1)}], "answer changed its input w['a']."),
+        ("def answer(w):\n    w[0] = 3\n    return 0", [[{"a": 1}]], "answer changed its input w[0]."),
         ("def answer(*xs):\n    xs[1].zero_()\n    return 0", [torch.ones(1), torch.ones(2)], "answer changed its input number 2 (at [0])."),
     ],
 )  # fmt: skip
@@ -64,6 +70,8 @@ def test_an_input_named_in_the_call_is_named_in_the_sentence():
 def test_an_input_left_alone_is_no_edit(value):
     x = torch.tensor([value, 1.0])
     assert torch.equal(Guarded("answer", lambda x: x[1:] + 0)(x), torch.ones(1))
+    weight = torch.nn.Parameter(x)  # its copy is a plain tensor
+    assert Guarded("answer", lambda w, values, extra: 1)(weight, [value, None, "a", (weight, 3)], OrderedDict(a=1)) == 1
 
 
 def test_an_input_that_wants_a_gradient_still_does():

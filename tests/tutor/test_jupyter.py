@@ -1,5 +1,6 @@
 """JupyterLab on a workspace: a real server, its settings, a second start, and Ctrl-C."""
 
+import io
 import json
 import os
 import signal
@@ -205,6 +206,32 @@ def test_a_jupyterlab_that_does_not_start_says_why(learner, monkeypatch, tmp_pat
     monkeypatch.setattr(jupyter.sys, "executable", str(broken))
     with pytest.raises(CourseError, match="JupyterLab did not start: No module named jupyterlab.*mechinterp doctor"):
         jupyter.start(learner)
+
+
+@pytest.mark.parametrize(
+    ("serves", "opened", "refused"),
+    [
+        ("..", "mine/exercises/00_first_steps/00_first_steps.ipynb", True),
+        ("exercises", "00_first_steps/00_first_steps.ipynb", True),
+        ("..", "thesis/chapter.ipynb", False),
+        ("../elsewhere", "00.ipynb", False),
+    ],
+)
+def test_a_server_of_another_folder_matters_where_a_notebook_of_the_workspace_is_open(
+    learner, tmp_path, monkeypatch, serves, opened, refused
+):
+    folder = tmp_path / "home" / "jupyter"
+    folder.mkdir()
+    info = {"url": "http://localhost:9/", "token": "x", "root_dir": str(learner.root / serves)}
+    (folder / "jpserver-1.json").write_text(json.dumps(info))
+    sessions = io.BytesIO(json.dumps([{"path": opened}]).encode())
+    monkeypatch.setattr(jupyter, "_request", lambda *_: sessions)
+    assert jupyter.running(learner) is None
+    if refused:
+        with pytest.raises(jupyter.AlreadyRunning):
+            jupyter.refuse_while_running(learner)
+    else:
+        jupyter.refuse_while_running(learner)
 
 
 def test_leftovers_of_a_server_that_died_are_ignored(learner, tmp_path):

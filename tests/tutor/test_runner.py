@@ -434,6 +434,20 @@ def test_a_borrowed_dependency_is_not_called_broken():
     assert "does not pass its own check" not in told("quadruple", space["quadruple"])
 
 
+def test_a_broken_part_is_found_behind_a_decorator():
+    """torch.no_grad() puts a function of torch's around the learner's: the notebook's names are those of the one inside."""
+    source = "import torch\n\n{}def quadruple(x):\n    return double(double(x))\n\ndef double(x):\n    return x + 1"
+    for decorator in ("", "@torch.no_grad()\n"):
+        said = told_of("quadruple", source.format(decorator))
+        assert "quadruple calls double, and double does not pass its own check." in said, decorator
+
+
+def test_a_name_without_its_quotes_is_told():
+    with pytest.raises(CourseError) as error:
+        check(told, told)
+    assert error.value._render_traceback_() == ["The name of an exercise or question goes in quotes.", 'Write "told".']
+
+
 def test_a_check_is_recorded(workspace):
     told_of("double", "def double(x):\n    return x * x")
     check("double", reference("double"))

@@ -17,7 +17,7 @@ from learner import (  # noqa: F401
 
 from mechinterp_course.errors import CourseError
 from mechinterp_course.tutor import catalog, notebook, progress
-from mechinterp_course.tutor.saved import check, lab_plan
+from mechinterp_course.tutor.saved import RECORDING, check, lab_plan
 
 
 def run(ws, name=None):
@@ -96,7 +96,7 @@ def test_only_the_checks_that_were_asked_for_run_and_nothing_behind_them(learner
     names = [name for name, _ in plan(learner, "quadruple").cells]
     assert "double-check" not in names
     assert "double" in names
-    assert names[-2:] == ["quadruple-check", ""]
+    assert names[-2:] == ["quadruple-check", RECORDING]
 
 
 def test_a_copied_check_cell_runs_once(learner):

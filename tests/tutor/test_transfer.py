@@ -196,6 +196,15 @@ def everything(version) -> str:
     return "\n".join(notebook.source(one) for one in version["cells"])
 
 
+def test_a_copy_of_a_starter_says_nothing_new_however_often_it_comes():
+    """On the other computer the answer is written, and a pasted copy of the starter stands below it."""
+    released = made(cell("answer", "def f(): ..."), cell("check", "check"))
+    other = made(cell("answer", "def f(): return 1"), cell("own", "def f(): ..."), cell("check", "check"))
+    once = unite(released, released, other).notebook
+    assert [notebook.source(one) for one in once["cells"]] == ["def f(): return 1", "check"]
+    assert unite(released, once, other).notebook == once
+
+
 @settings(max_examples=150, deadline=None)
 @given(mine=VERSIONS, other=VERSIONS)
 def test_nothing_that_was_written_is_lost(mine, other):

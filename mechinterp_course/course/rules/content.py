@@ -16,18 +16,18 @@ IMPORTANT = 5  # an exercise of this importance has three wrong answers
 
 @rule("readable", "The lesson's files are there and can be read.")
 def readable(course: Course, lesson: Lesson) -> Iterator[Finding]:
-    for read in (
-        lambda: lesson.lesson_cells,
-        lambda: lesson.exercises,
-        lambda: lesson.questions,
-        lambda: course.checks(lesson),
+    for file, read in (
+        ("lesson.py", lambda: lesson.lesson_cells),
+        ("lab.py", lambda: lesson.exercises),
+        ("lesson.py or lab.py", lambda: lesson.questions),
+        ("checks.py", lambda: course.checks(lesson)),
     ):
         try:
             read()
         except CourseError as error:
             yield Finding("readable", lesson.stem, None, None, str(error))
         except Exception as error:
-            message = f"checks.py cannot be loaded: {type(error).__name__}: {error}"
+            message = f"{file} cannot be loaded: {type(error).__name__}: {error}"
             yield Finding("readable", lesson.stem, None, None, message)
 
 
