@@ -10,18 +10,25 @@ from pathlib import Path
 import psutil
 
 EVERY_SECONDS = 0.4
+MOVED_MIB = 64  # when the sum has moved by so much, every process is measured again
 HIDDEN_MEMORY = ("memfd:", "/dev/shm/", "SYSV")
 
 
 @dataclass
 class Meter:
-    """Samples the memory of every process below `root`. Use as `with Meter(pid, limit):`."""
+    """Samples the memory of every process below `root`. Use as `with Meter(pid, limit):`.
+
+    What several processes share is divided among them, so the share of one changes when another is copied, ends, or writes into
+    what was common. To measure all of them each time would take a good part of a core: those that have not computed since are
+    only measured again when the sum has moved.
+    """
 
     root: int
     most_mib: float
     peak_mib: float = 0.0
     ended: int = 0  # how many processes it has ended
     first: float | None = None  # what was in use before the submission did anything
+    exact: float = 0.0  # the sum when all were measured last
     spared: set[int] = field(default_factory=set)  # what was there before: the box's own processes
     known: dict[int, tuple[float, float]] = field(default_factory=dict)  # by process: computing time then, MiB
     stop: threading.Event = field(default_factory=threading.Event)
@@ -44,7 +51,11 @@ class Meter:
 
     def sample(self) -> None:
         """Measure once, and act on it."""
-        used = {pid: size for pid in _below(self.root) if (size := self._size(pid)) is not None}
+        used = self._sizes()
+        if abs(sum(used.values()) - self.exact) > MOVED_MIB:
+            self.known.clear()
+            used = self._sizes()
+            self.exact = sum(used.values())
         total = sum(used.values())
         self.peak_mib = max(self.peak_mib, total)
         self.first = total if self.first is None else self.first
@@ -54,6 +65,9 @@ class Meter:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(biggest, signal.SIGKILL)
                 self.ended += 1
+
+    def _sizes(self) -> dict[int, float]:
+        return {pid: size for pid in _below(self.root) if (size := self._size(pid)) is not None}
 
     def _size(self, pid: int) -> float | None:
         """Return a process's share of memory in MiB; one that has not computed since is not measured again."""
