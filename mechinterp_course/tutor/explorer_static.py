@@ -9,7 +9,7 @@ from .explorer_pages import Index, heading
 
 FEW = 4  # contexts among the strongest that are shown
 BARS = " ▁▂▃▄▅▆▇█"
-GLOW = 0.5  # how strong the ground of the strongest token is: text can be read on it on a light and on a dark page
+GLOW = 0.38  # how strong the ground of the strongest token is: text on it keeps a contrast of 4.5 on light and on dark pages
 GREY = "opacity: 0.75"  # paler than the text around it, on a light and on a dark page
 LINE = "#80808060"
 MONO = "font-family: monospace"

@@ -234,3 +234,22 @@ def test_reading_and_showing_a_table_loads_no_torch(tmp_path):
 def test_a_table_read_back_shows_the_same(tmp_path, index):
     again = Index(FeatureTable.load(index.table.save(tmp_path / "t.npz")))
     assert again.page(17) == index.page(17) and again.find("self")[0].tolist() == index.find("self")[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("page", "ink"),
+    [((255, 255, 255), (34, 40, 50)), ((20, 24, 30), (206, 214, 221)), ((41, 49, 61), (206, 214, 221)), ((17, 17, 17), (224, 224, 224))],
+    ids=["site, light", "site, dark", "a box of the site, dark", "JupyterLab, dark"],
+)  # fmt: skip
+def test_the_strongest_token_can_be_read_on_its_ground(page, ink):
+    """WCAG 2: at least 4.5 to 1 between the letters and what is behind them."""
+
+    def luminance(colour):
+        parts = [v / 12.92 if (v := part / 255) <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for part in colour]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True)) + 0.05
+
+    ground = [
+        explorer_static.GLOW * o + (1 - explorer_static.GLOW) * p for o, p in zip((255, 140, 0), page, strict=True)
+    ]
+    light, dark = sorted((luminance(ground), luminance(ink)), reverse=True)
+    assert light / dark >= 4.5
