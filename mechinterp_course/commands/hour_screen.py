@@ -3,7 +3,8 @@
 from rich.table import Table
 from rich.text import Text
 
-from .plan_screen import long_date, plan_words
+from ..tutor.dates import long_date
+from .plan_screen import plan_words
 from .screen import Screen, bar, count, duration
 
 MARKS = {"worked": ("●", "green"), "missed": ("○", ""), "free": ("·", "dim"), "still open": ("◌", "dim")}

@@ -6,6 +6,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
+from ..tutor.dates import long_date, short_date
 from .screen import Screen, count, duration
 
 WEEKS_SHOWN = 2  # unless all are wanted
@@ -29,11 +30,6 @@ def days_words(days: tuple[int, ...]) -> str:
         f"{DAY_NAMES[r[0]]}-{DAY_NAMES[r[-1]]}" if len(r) > 2 else ", ".join(DAY_NAMES[d] for d in r) for r in runs
     ]
     return ", ".join(named)
-
-
-def long_date(day: date, year: int) -> str:
-    """Return "Monday 21 December", with the year where it is another one."""
-    return f"{day:%A} {short_date(day, year)}"
 
 
 def plan(screen: Screen, found, whole: bool) -> None:
@@ -97,11 +93,6 @@ def _ahead_rows(days) -> list:
 
 def _monday(day: date) -> date:
     return day - timedelta(days=day.weekday())
-
-
-def short_date(day: date, year: int) -> str:
-    """Return "21 December", with the year where it is another one."""
-    return f"{day.day} {day:%B}" + (f" {day.year}" if day.year != year else "")
 
 
 def _ranges(days: list[date], year: int) -> list[str]:

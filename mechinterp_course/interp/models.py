@@ -346,7 +346,6 @@ def bridge(weights: dict, act_fn: str = "gelu_new", eps: float = 1e-5):
     act_fn, eps: the MLPs' activation, and what LayerNorm adds to the variance; weights do not tell them (GPT-2's by default).
     Raises CourseError for weights that are no GPT-2's, such as those of `mod-add-53`.
     """
-
     if "ln_final.w" not in weights:
         raise CourseError(
             "These weights have no LayerNorm, so they are no GPT-2's.", "For a bundled model: load(NAME)."

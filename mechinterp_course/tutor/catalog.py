@@ -169,6 +169,11 @@ class Course:
         return {e.name: e for lesson in self.lessons for e in lesson.exercises}
 
     @cached_property
+    def renamed(self) -> dict[str, str]:
+        """The exercises' names by those that they had in earlier releases."""
+        return {old: name for name, exercise in self.exercises.items() for old in exercise.card.renamed_from}
+
+    @cached_property
     def questions(self) -> dict[str, Question]:
         return {q.id: q for lesson in self.lessons for q in lesson.questions}
 
@@ -199,10 +204,9 @@ class Course:
         _need_text(name)
         if name in self.exercises:
             return self.exercises[name]
-        renamed = {old: e for e in self.exercises.values() for old in e.card.renamed_from}
-        if name in renamed:
+        if name in self.renamed:
             raise CourseError(
-                f"The exercise {name!r} is now called {renamed[name].name!r}.", "Run `mechinterp update`."
+                f"The exercise {name!r} is now called {self.renamed[name]!r}.", "Run `mechinterp update`."
             )
         raise unknown("exercise", name, self.exercises)
 

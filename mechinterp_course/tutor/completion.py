@@ -111,9 +111,8 @@ def made(
     """Return the report that follows from the events and from what was verified: {exercise: (passed, what was said)}."""
     events = merge(events)
     state = progress.state(events, course)
-    renamed = {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
     passed_on = {
-        renamed.get(e.data.get("exercise"), e.data.get("exercise")): e.day
+        course.renamed.get(e.data.get("exercise"), e.data.get("exercise")): e.day
         for e in reversed(events)
         if e.kind == "check" and e.data.get("passed") is True
     }

@@ -26,15 +26,8 @@ from pathlib import Path
 MARKER = ".mechinterp"  # a folder that holds this folder is a workspace
 FILE = "progress.jsonl"
 _TIME = re.compile(r"[0-8]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(\d{3})?Z")
-NAMES = (
-    "exercise",
-    "question",
-    "entry",
-    "replaces",
-    "card",
-    "paper",
-    "lesson",
-)  # what an event is about: text, if it is there
+# What an event is about: text, if it is there.
+NAMES = ("exercise", "question", "entry", "replaces", "card", "paper", "lesson")
 _latest = datetime.min.replace(tzinfo=UTC)  # of this process's events
 _ahead = _latest  # of those that had to be later than an event from the future
 _session: list["Event"] = []  # what could not be written: it counts as long as the kernel lives

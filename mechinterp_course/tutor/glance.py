@@ -69,7 +69,7 @@ def _notes(events: Log, course: Course) -> list[str]:
         lines = "One line" if events.damaged == 1 else f"{events.damaged} lines"
         cannot = "it stays there" if events.damaged == 1 else "they stay there"
         notes.append(f"{lines} of progress.jsonl cannot be read; {cannot}, and everything else counts.")
-    known = {*course.exercises, *(old for e in course.exercises.values() for old in e.card.renamed_from)}
+    known = {*course.exercises, *course.renamed}
     strange: set[str] = set()
     for event in events:
         name = event.data.get("exercise")

@@ -44,12 +44,11 @@ def finished(events: Iterable[Event], course: Course) -> dict[date, tuple[Done, 
 
 def _settled(events: Iterable[Event], course: Course) -> dict[str, date]:
     """Return the day on which each exercise was first passed or given up."""
-    renamed = {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
     found: dict[str, date] = {}
     for event in events:
         if event.kind == "give_up" or (event.kind == "check" and event.data.get("passed") is True):
             name = event.data.get("exercise")
-            name = renamed.get(name, name) if isinstance(name, str) else None
+            name = course.renamed.get(name, name) if isinstance(name, str) else None
             if name in course.exercises:
                 found.setdefault(name, date.fromisoformat(event.day))
     return found

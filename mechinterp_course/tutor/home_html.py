@@ -10,9 +10,9 @@ import re
 from html import escape
 
 from .catalog import Course, Lesson
+from .dates import long_date
 from .glance import Glance
 from .home_text import (
-    day_words,
     days_words,
     due_words,
     level_words,
@@ -90,7 +90,7 @@ def _today_box(seen: Glance) -> str:
         )
     plan = f'<p style="{_P}; {GREY}">{_with_code(plan_words(seen))}</p>' if plan_words(seen) else ""
     table = f'<table style="{_TABLE}"><tbody>{"".join(rows)}</tbody></table>'
-    return _box(f"Today, {day_words(seen.day, 0)}", table + plan, "; max-width: 385px")
+    return _box(f"Today, {long_date(seen.day, 0)}", table + plan, "; max-width: 385px")
 
 
 def _with_code(words: str) -> str:

@@ -1,9 +1,8 @@
 """What the home notebook says, in words, and as plain text where HTML cannot be shown. It shows and computes nothing."""
 
-from datetime import date
-
 from .calibration import Group
 from .catalog import Course
+from .dates import long_date
 from .glance import Glance
 from .progress import LessonState
 from .work import Piece
@@ -11,7 +10,7 @@ from .work import Piece
 
 def home_text(book: Course, seen: Glance) -> str:
     """Return the home screen as plain text."""
-    lines = [f"Today, {day_words(seen.day, 0)}"]
+    lines = [f"Today, {long_date(seen.day, 0)}"]
     lines += [f"{minutes:>7}  {words}" for minutes, words, _ in today_lines(seen)]
     lines += [plan_words(seen)] if plan_words(seen) else []
     lines += [f"Streak: {streak_words(seen)}", f"Review: {due_words(seen)}"]
@@ -36,10 +35,6 @@ def numbers(book: Course) -> dict[str, str]:
 
 
 # --- words, for the HTML too ------------------------------------------------------------------------------------------
-
-
-def day_words(day: date, year: int) -> str:
-    return f"{day:%A} {day.day} {day:%B}" + (f" {day.year}" if day.year != year else "")
 
 
 def days_words(days: int) -> str:
@@ -71,7 +66,7 @@ def today_lines(seen: Glance) -> list[tuple[str, str, Piece | None]]:
         done = "Only the review is left." if hour.due else "Today's hour is done."
         found.append(("", f"{done} If you like to go on:", None))
     elif not hour.items and hour.after and not hour.beyond:
-        found.append(("", f"A day off; the next hour is on {day_words(hour.after[0].date, year)}. If you like:", None))
+        found.append(("", f"A day off; the next hour is on {long_date(hour.after[0].date, year)}. If you like:", None))
     elif not hour.items and hour.beyond:
         found.append(("", "What you planned is done. The rest of the course:", None))
     if now is None and hour.next:
@@ -85,7 +80,7 @@ def plan_words(seen: Glance) -> str:
         return "No plan yet: type `mechinterp plan` in a terminal."
     if seen.today.ends is None:
         return ""
-    return f"At this pace you are through on {day_words(seen.today.ends, seen.day.year)}."
+    return f"At this pace you are through on {long_date(seen.today.ends, seen.day.year)}."
 
 
 def streak_words(seen: Glance) -> str:

@@ -227,11 +227,16 @@ def open_questions(found: Iterable[Entry]) -> list[Entry]:
 def mark_answered(found: Iterable[Entry], id: str, answer: str = "", is_open: bool = False) -> Entry:
     """Record that a question is answered, or with `is_open` that it is open again. Raises CourseError for an unknown name."""
     questions = {entry.id: entry for entry in found if entry.section == "questions"}
-    said = [event for event in progress.load() if event.data.get("entry") == id]
     if id not in questions:
         raise unknown("question", id, list(questions))
-    record("answered", after=said, entry=id, **({"open": True} if is_open else {"answer": answer}))
+    record_answer(id, **({"open": True} if is_open else {"answer": answer}))
     return questions[id]
+
+
+def record_answer(id: str, **said) -> None:
+    """Record what holds of a question from now on: its `answer`, or `open`."""
+    before = [event for event in progress.load() if event.data.get("entry") == id]
+    record("answered", after=before, entry=id, **said)
 
 
 def lesson_of(entry: Entry, course: Course) -> Lesson | None:

@@ -6,8 +6,7 @@ from .catalog import Course, Exercise, Lesson
 
 def named(course: Course, name: str) -> Exercise | Lesson:
     """Return the exercise or the lesson of that name; a misspelt one raises with the nearest of both."""
-    renamed = {old for exercise in course.exercises.values() for old in exercise.card.renamed_from}
-    if name in course.exercises or name in renamed:
+    if name in course.exercises or name in course.renamed:
         return course.exercise(name)
     try:
         return course.lesson(name)

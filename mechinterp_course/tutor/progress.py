@@ -129,11 +129,10 @@ def state(events: Iterable[Event], course: Course) -> State:
     events = merge(events)
     exercises = {name: ExerciseState(name) for name in course.exercises}
     questions = {q.id: QuestionState(q.id, q.kind) for q in course.questions.values()}
-    renamed = {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
     opened = set()
     for event in events:
         name = event.data.get("exercise")
-        name = renamed.get(name, name) if isinstance(name, str) else None
+        name = course.renamed.get(name, name) if isinstance(name, str) else None
         if name in exercises:
             _apply_to_exercise(exercises[name], event)
         asked = event.data.get("question")

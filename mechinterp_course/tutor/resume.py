@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from . import workspace
 from .catalog import Course
+from .dates import short_date
 from .glance import Glance, of_workspace
 from .progress import NOT_WORK, Event
 from .workspace import Workspace
@@ -105,4 +106,4 @@ def _when(event: Event, now: datetime) -> str:
         return f"Yesterday at {moment:%H:%M}"
     if 0 < ago < 7:
         return f"Last {day:%A}"
-    return f"{day.day} {day:%B}" + (f" {day.year}" if day.year != now.year else "")
+    return short_date(day, now.year)

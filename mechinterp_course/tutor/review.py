@@ -131,14 +131,9 @@ def rate(card: Card, rating: str, **more) -> None:
 # --- where cards come from ------------------------------------------------------------------------------------------
 
 
-def _renamed(course: Course) -> dict[str, str]:
-    """Return {old name: name} of the exercises that were renamed."""
-    return {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
-
-
 def _looks(events: Iterable[Event], course: Course) -> dict[str, list[Rated]]:
     found: dict[str, list[Rated]] = {}
-    renamed = {f"exercise:{old}": f"exercise:{name}" for old, name in _renamed(course).items()}
+    renamed = {f"exercise:{old}": f"exercise:{name}" for old, name in course.renamed.items()}
     for event in events:
         id, rating = event.data.get("card"), event.data.get("rating")
         if event.kind == "review" and isinstance(id, str) and rating in RATINGS:
@@ -149,13 +144,12 @@ def _looks(events: Iterable[Event], course: Course) -> dict[str, list[Rated]]:
 
 def _exercises(events: Iterable[Event], course: Course) -> dict[str, _Born]:
     """An exercise is a card from the day on which it was first passed, or given up."""
-    renamed = _renamed(course)
     tries: dict[str, int] = {}
     helped: set[str] = set()
     found: dict[str, _Born] = {}
     for event in events:
         name = event.data.get("exercise")
-        name = renamed.get(name, name) if isinstance(name, str) else None
+        name = course.renamed.get(name, name) if isinstance(name, str) else None
         id = f"exercise:{name}"
         if name not in course.exercises or id in found:
             continue

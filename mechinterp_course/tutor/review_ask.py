@@ -113,8 +113,7 @@ def starter(source: str) -> str:
 def settle(asked: Ask, rating: str, **more) -> None:
     """Record the look at a card; a question of the journal that is known now is marked as answered, too."""
     if asked.card.kind == "question" and rating != "again":
-        said = [event for event in progress.load() if event.data.get("entry") == asked.card.name]
-        progress.record("answered", after=said, entry=asked.card.name, answer="")
+        journal.record_answer(asked.card.name, answer="")
     review.rate(asked.card, rating, **more)
 
 

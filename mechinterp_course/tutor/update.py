@@ -59,12 +59,11 @@ def update(ws: Workspace, course: Course, dry_run: bool = False) -> Update:
 
 
 def _update(ws: Workspace, course: Course, dry_run: bool) -> Update:
-    renames = {old: name for name, e in course.exercises.items() for old in e.card.renamed_from}
     result = Update(dry_run=dry_run, was_current=not ws.is_outdated)
     backup = workspace.new_backup(ws)
     released = workspace.release_files()
     for relative in released:
-        change = _bring(ws, relative, _former(ws, relative, released), renames, None if dry_run else backup)
+        change = _bring(ws, relative, _former(ws, relative, released), course.renamed, None if dry_run else backup)
         if change:
             result.changes.append(change)
     result.left = _retire(ws, released, dry_run)
